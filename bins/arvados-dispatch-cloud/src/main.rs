@@ -1,0 +1,3 @@
+//! Runs an Arvados cluster's containers on cloud VMs.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The dispatcher's admin tool.
+
+fn main() {}

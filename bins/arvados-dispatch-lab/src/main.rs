@@ -1,0 +1,3 @@
+//! Serves the lab; shows the dispatcher at work on it.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The Arvados HTTP API.

@@ -1,0 +1,1 @@
+//! Joins scheduler, worker and container queue.

@@ -1,0 +1,1 @@
+//! Checks that every cloud driver passes.

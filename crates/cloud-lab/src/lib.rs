@@ -1,0 +1,1 @@
+//! A driver for the lab's cloud.

@@ -1,0 +1,1 @@
+//! A driver that runs containers on this host.

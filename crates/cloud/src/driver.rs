@@ -1,0 +1,97 @@
+//! What a driver must offer.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use dispatch_model::{InstanceId, InstanceSecret, InstanceType};
+
+use crate::{CloudError, exec::Executor};
+
+/// Tags of an instance.
+pub type Tags = BTreeMap<String, String>;
+
+/// One kind of cloud, by the name that `Containers.CloudVMs.Driver` gives it.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// "ec2", "azure", "loopback", "lab".
+    fn name(&self) -> &'static str;
+
+    /// Checks `DriverParameters` and the rest without calling the cloud: every problem found, each naming the key
+    /// (below `Containers.CloudVMs.`), the value and the remedy. Keys of other drivers are ignored.
+    fn check(&self, parameters: &serde_json::Value) -> Vec<String>;
+
+    /// Opens the account. Makes no call that changes anything.
+    async fn open(
+        &self,
+        parameters: &serde_json::Value,
+        context: DriverContext,
+    ) -> Result<Arc<dyn InstanceSet>, CloudError>;
+}
+
+/// What a driver may need to know besides its parameters.
+#[derive(Clone, Debug)]
+pub struct DriverContext {
+    /// Marks our instances: the value of the tag `<TagKeyPrefix>InstanceSetID`.
+    pub instance_set_id: String,
+    /// `TagKeyPrefix`.
+    pub tag_key_prefix: String,
+    /// `ImageID`.
+    pub image_id: String,
+    /// The public half of the dispatcher's key as a line of authorized_keys; `None` if `DeployPublicKey` is false.
+    pub public_key: Option<String>,
+}
+
+/// All our instances in one account.
+///
+/// Every call may be repeated after a crash or a lost answer, so every call must tolerate that. The caller sets the
+/// deadlines and drops calls that miss them.
+#[async_trait]
+pub trait InstanceSet: Send + Sync {
+    /// Orders one instance. The answer may come before it is up, and then has no address.
+    async fn create(&self, order: CreateOrder) -> Result<Instance, CloudError>;
+
+    /// All instances that carry these tags, including ones that an earlier daemon created. May be stale.
+    async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError>;
+
+    /// Sets these tags and leaves all others as they are.
+    async fn set_tags(&self, id: &InstanceId, tags: &Tags) -> Result<(), CloudError>;
+
+    /// Succeeds if the instance is already gone.
+    async fn destroy(&self, id: &InstanceId) -> Result<(), CloudError>;
+
+    /// The user to log in as.
+    fn remote_user(&self) -> String;
+
+    /// How commands get onto the instances, where that is not SSH.
+    fn executor(&self) -> Option<Arc<dyn Executor>> {
+        None
+    }
+}
+
+/// What to create.
+#[derive(Clone, Debug)]
+pub struct CreateOrder {
+    /// The type.
+    pub instance_type: InstanceType,
+    /// `ImageID`, or the container's own.
+    pub image_id: String,
+    /// Tags; the secret is among them.
+    pub tags: Tags,
+    /// A shell script for the first boot (facts §2.4), not yet encoded. Contains the secret.
+    pub init_script: String,
+    /// The instance's secret, from which a driver may derive what makes the call idempotent.
+    pub secret: InstanceSecret,
+}
+
+/// One instance, as the cloud describes it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Instance {
+    /// The cloud's name for it.
+    pub id: InstanceId,
+    /// host or host:port; "" while it has none.
+    pub address: String,
+    /// The cloud's name of its type.
+    pub provider_type: String,
+    /// All its tags.
+    pub tags: Tags,
+}

@@ -1,0 +1,11 @@
+//! The contract of cloud drivers, and the wrappers that every driver gets.
+//!
+//! A driver crate depends on this crate and on `dispatch-model` alone. It translates calls and classifies errors; it
+//! does not decide. Whatever must survive a crash of the daemon is written on the instance as tags.
+
+mod driver;
+mod error;
+pub mod exec;
+
+pub use driver::{CreateOrder, Driver, DriverContext, Instance, InstanceSet, Tags};
+pub use error::CloudError;

@@ -1,0 +1,1 @@
+//! The dispatcher's view of the API's containers.

@@ -1,0 +1,1 @@
+//! The shell: owns the brain and obeys its commands.

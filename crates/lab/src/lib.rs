@@ -1,0 +1,1 @@
+//! A whole simulated cluster in memory.

@@ -1,0 +1,1 @@
+//! The management API, metrics and health over HTTP.

@@ -1,0 +1,29 @@
+//! What the rest of the dispatcher needs to know of a cloud's refusal. Drivers classify; nobody else reads their texts.
+
+use crate::Time;
+
+/// How far a lack of capacity reaches.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum CapacityScope {
+    /// All types that share a quota group with the one asked for, of the same market. The group's name.
+    QuotaGroup(String),
+    /// The provider type asked for, of the same market (spot or on-demand; facts S29).
+    Type,
+}
+
+/// A refusal, named after what the caller does next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CloudErrorClass {
+    /// The account may have no more instances for now: stop creating any.
+    Quota,
+    /// There is none of this kind for now: others may still be had.
+    Capacity(CapacityScope),
+    /// Calls of this kind come too fast: none before this time.
+    RateLimited(Time),
+    /// The cloud will not do it however often it is asked (a wrong image, a missing permission).
+    Refused,
+    /// A passing fault: the call had no effect and may be repeated.
+    Transient,
+    /// Nobody knows whether the call had an effect (time-out, cut connection): only a list can tell.
+    OutcomeUnknown,
+}

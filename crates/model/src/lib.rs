@@ -1,0 +1,28 @@
+//! The dispatcher's vocabulary: the things every other crate speaks of.
+//!
+//! Values only. Nothing here waits, reads a clock, opens a socket or knows Arvados' HTTP; ids are opaque text, so
+//! that somebody who embeds the scheduler needs this crate and `dispatch-scheduler` alone.
+
+mod cloud_error;
+mod container;
+mod gpu;
+mod id;
+mod instance_type;
+mod pool;
+mod queue;
+mod resources;
+mod time;
+pub mod units;
+
+pub use cloud_error::{CapacityScope, CloudErrorClass};
+pub use container::ContainerState;
+pub use gpu::{Gpu, GpuNeeds};
+pub use id::{ContainerId, InstanceId, InstanceSecret, InstanceTypeName, WorkerId};
+pub use instance_type::InstanceType;
+pub use pool::{
+    Hold, HoldCause, IdleBehavior, PoolSnapshot, RunnerReport, RunnerState, RunnerView,
+    WorkerState, WorkerView,
+};
+pub use queue::{QueueEntry, QueueSnapshot, Sizing};
+pub use resources::Resources;
+pub use time::{Now, Time};

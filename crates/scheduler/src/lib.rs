@@ -1,0 +1,1 @@
+//! Decides what to lock, start, create and shut down.

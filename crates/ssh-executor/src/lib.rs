@@ -1,0 +1,1 @@
+//! Runs commands on instances over SSH.

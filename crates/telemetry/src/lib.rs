@@ -1,0 +1,1 @@
+//! Every metric name and log field in one place.

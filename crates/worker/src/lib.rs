@@ -1,0 +1,1 @@
+//! Decides the fate of each instance.
