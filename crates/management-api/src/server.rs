@@ -345,3 +345,6 @@ fn request_id(headers: &http::HeaderMap) -> String {
         .chain(random.map(String::from))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
