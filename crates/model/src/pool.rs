@@ -87,8 +87,8 @@ impl fmt::Display for IdleBehavior {
 pub struct PoolSnapshot {
     /// Whether the cloud has listed our instances at least once: before that nothing may be planned (facts S6).
     pub surveyed: bool,
-    /// Every worker, creations under way included, by id.
-    pub workers: BTreeMap<WorkerId, WorkerView>,
+    /// Every worker, creations under way included, by id. Shared, so that ten thousand are cheap to hand to readers.
+    pub workers: BTreeMap<WorkerId, Arc<WorkerView>>,
     /// Every runner that is or was just on a worker. More than one only when a late start of a dead daemon arrived.
     pub runners: BTreeMap<ContainerId, Vec<RunnerView>>,
     /// What keeps any instance from being created.
@@ -120,7 +120,10 @@ pub struct WorkerView {
     pub takes_work: bool,
     /// It will take containers when it has booted or has been surveyed, so it counts as future capacity.
     pub will_take_work: bool,
-    /// Which GPU devices are free; `None` if nobody knows, so that no GPU work may start there (facts K6).
+    /// A list of its runners has been answered, so `containers` is what really is on it. An adopted worker that fails
+    /// its boot probe while containers run on it stays `Unknown`, but its runners are known (facts S5, W4).
+    pub runners_known: bool,
+    /// How many GPU devices are free; `None` if nobody knows, so that no GPU work may start there (facts K6).
     pub free_gpus: Option<u32>,
     /// Since when it is in its state.
     pub state_since: Time,
