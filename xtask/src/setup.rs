@@ -1,0 +1,264 @@
+//! `setup`: sees to what building and testing need, installing it where that is allowed.
+
+use std::{fmt::Write as _, fs};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    command::{command, execute, installed, succeeds},
+    step::step,
+};
+
+/// What to set up.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Only what building needs, not what the tests need as well.
+    #[arg(long)]
+    build_only: bool,
+}
+
+/// What the machine must be fit for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// Compile and run the product.
+    Build,
+    /// Run all tests as well.
+    Test,
+}
+
+/// How the product is to be built on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OpenSsl {
+    /// Against the system's headers.
+    System,
+    /// Built along with us, which takes minutes.
+    Vendored,
+}
+
+impl OpenSsl {
+    /// What to add to a cargo command that builds `ssh-executor` along with other packages.
+    pub(crate) fn cargo_args(self) -> &'static [&'static str] {
+        match self {
+            OpenSsl::System => &[],
+            OpenSsl::Vendored => &["--features", "dispatch-ssh-executor/vendored-openssl"],
+        }
+    }
+}
+
+pub(crate) fn run_for(purpose: Purpose) -> Result<OpenSsl> {
+    step("setup", || prepare(purpose))
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let purpose = if args.build_only {
+        Purpose::Build
+    } else {
+        Purpose::Test
+    };
+    let open_ssl = run_for(purpose)?;
+    if open_ssl == OpenSsl::Vendored {
+        println!(
+            "OpenSSL's headers are missing; our own commands build it along (minutes). Plain cargo needs {:?}.",
+            OpenSsl::Vendored.cargo_args().join(" ")
+        );
+    }
+    Ok(())
+}
+
+/// One thing that must be there.
+struct Need {
+    what: &'static str,
+    purpose: Purpose,
+    /// Debian's packages that bring it.
+    packages: &'static [&'static str],
+    present: fn() -> bool,
+}
+
+const OPEN_SSL: Need = Need {
+    what: "OpenSSL headers and pkg-config (for SSH)",
+    purpose: Purpose::Build,
+    packages: &["libssl-dev", "pkg-config"],
+    present: || {
+        std::env::var_os("OPENSSL_DIR").is_some()
+            || succeeds("pkg-config", &["--exists", "openssl"])
+    },
+};
+
+/// PostgreSQL, moto and a browser join when the tests that need them do.
+const NEEDS: &[Need] = &[
+    Need {
+        what: "a C compiler",
+        purpose: Purpose::Build,
+        packages: &["gcc", "libc6-dev"],
+        present: || installed("cc"),
+    },
+    OPEN_SSL,
+    Need {
+        what: "an SSH server (for VMs that are real sshd processes)",
+        purpose: Purpose::Test,
+        packages: &["openssh-server"],
+        present: || installed("sshd"),
+    },
+    Need {
+        what: "ssh-keygen (for keys of every kind)",
+        purpose: Purpose::Test,
+        packages: &["openssh-client"],
+        present: || installed("ssh-keygen"),
+    },
+    Need {
+        what: "sudo (for VMs whose login is not root)",
+        purpose: Purpose::Test,
+        packages: &["sudo"],
+        present: || installed("sudo"),
+    },
+    Need {
+        what: "unshare and flock (for VMs with files of their own)",
+        purpose: Purpose::Test,
+        packages: &["util-linux"],
+        present: || installed("unshare") && installed("flock"),
+    },
+];
+
+fn prepare(purpose: Purpose) -> Result<OpenSsl> {
+    let missing = missing(purpose);
+    if !missing.is_empty() && may_install() {
+        install(&missing);
+    }
+    if purpose == Purpose::Test && is_root() {
+        // sshd refuses to start without it, and only the init script would have made it.
+        fs::create_dir_all("/run/sshd")?;
+    }
+    judge(
+        &self::missing(purpose),
+        installed("perl") && installed("make"),
+    )
+}
+
+fn missing(purpose: Purpose) -> Vec<&'static Need> {
+    NEEDS
+        .iter()
+        .filter(|need| need.purpose <= purpose && !(need.present)())
+        .collect()
+}
+
+/// What is left missing decides: build OpenSSL along, or stop and name the packages.
+fn judge(missing: &[&Need], can_build_open_ssl: bool) -> Result<OpenSsl> {
+    let open_ssl = missing.iter().any(|need| need.what == OPEN_SSL.what);
+    let fatal: Vec<&&Need> = missing
+        .iter()
+        .filter(|need| need.what != OPEN_SSL.what || !can_build_open_ssl)
+        .collect();
+    if fatal.is_empty() {
+        return Ok(if open_ssl {
+            OpenSsl::Vendored
+        } else {
+            OpenSsl::System
+        });
+    }
+    let mut complaint = String::from("this machine lacks:\n");
+    for need in &fatal {
+        let _ = writeln!(
+            complaint,
+            "  {} (Debian: {})",
+            need.what,
+            need.packages.join(" ")
+        );
+    }
+    let packages: Vec<&str> = fatal
+        .iter()
+        .flat_map(|need| need.packages)
+        .copied()
+        .collect();
+    let _ = write!(
+        complaint,
+        "install them, for instance: sudo RUNLEVEL=1 apt-get install {}",
+        packages.join(" ")
+    );
+    if open_ssl && !can_build_open_ssl {
+        complaint.push_str("\n(with perl and make, OpenSSL would be built along instead)");
+    }
+    bail!(complaint)
+}
+
+fn may_install() -> bool {
+    is_root() && installed("apt-get")
+}
+
+fn is_root() -> bool {
+    crate::command::output(command("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
+}
+
+/// Installs what it can; what is still missing afterwards is judged by the caller.
+fn install(missing: &[&Need]) {
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|need| need.packages)
+        .copied()
+        .collect();
+    if apt_get("install", &packages).is_ok() {
+        return;
+    }
+    // The lists of a fresh machine are empty or old.
+    let again = apt_get("update", &[]).and_then(|()| apt_get("install", &packages));
+    if let Err(error) = again {
+        println!("    could not install {}: {error:#}", packages.join(" "));
+    }
+}
+
+fn apt_get(verb: &str, packages: &[&str]) -> Result<()> {
+    let mut command = command("apt-get");
+    // A runlevel of 1 keeps the SSH server's package from starting a server on this host.
+    command
+        .env("RUNLEVEL", "1")
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    command.args(["-qq", "-o", "DPkg::Lock::Timeout=120", verb]);
+    if verb == "install" {
+        command
+            .args(["--yes", "--no-install-recommends"])
+            .args(packages);
+    }
+    execute(&mut command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn need(what: &'static str, packages: &'static [&'static str]) -> Need {
+        Need {
+            what,
+            purpose: Purpose::Test,
+            packages,
+            present: || false,
+        }
+    }
+
+    #[test]
+    fn with_nothing_missing_the_systems_openssl_is_used() {
+        assert_eq!(judge(&[], false).unwrap(), OpenSsl::System);
+    }
+
+    #[test]
+    fn missing_headers_are_built_along_where_perl_and_make_exist() {
+        assert_eq!(judge(&[&OPEN_SSL], true).unwrap(), OpenSsl::Vendored);
+    }
+
+    #[test]
+    fn missing_headers_without_perl_stop_and_name_the_packages() {
+        let complaint = judge(&[&OPEN_SSL], false).unwrap_err().to_string();
+        assert!(complaint.contains("libssl-dev pkg-config"), "{complaint}");
+        assert!(complaint.contains("perl and make"), "{complaint}");
+    }
+
+    #[test]
+    fn everything_else_that_is_missing_stops_and_is_named_at_once() {
+        let (sshd, sudo) = (need("sshd", &["openssh-server"]), need("sudo", &["sudo"]));
+        let complaint = judge(&[&sshd, &OPEN_SSL, &sudo], true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            complaint.ends_with("apt-get install openssh-server sudo"),
+            "{complaint}"
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! `test`: all tests of the workspace, with cargo's own summaries and one total.
+
+use std::ops::AddAssign;
+
+use anyhow::{Result, bail};
+
+use crate::{
+    command::{cargo, run_reading_lines},
+    setup::{self, OpenSsl, Purpose},
+    step::step,
+};
+
+/// What to test.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Passed on to `cargo test`: `cargo xtask test -- -p dispatch-worker adoption`.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let open_ssl = setup::run_for(Purpose::Test)?;
+    step("test", || test(open_ssl, &args.rest))
+}
+
+/// Runs the tests and prints the total, which is the last line on success.
+pub(crate) fn test(open_ssl: OpenSsl, rest: &[String]) -> Result<()> {
+    let mut command = cargo(["test", "--no-fail-fast"]);
+    if !rest
+        .iter()
+        .any(|word| word == "-p" || word.starts_with("--package"))
+    {
+        command.arg("--workspace").args(open_ssl.cargo_args());
+    }
+    command.args(rest);
+    let mut total = Total::default();
+    let succeeded = run_reading_lines(&mut command, |line| {
+        println!("{line}");
+        total += Total::of(line);
+    })?;
+    println!("total: {total}");
+    if !succeeded || total.failed > 0 {
+        bail!(
+            "{} of {} tests failed",
+            total.failed,
+            total.failed + total.passed
+        );
+    }
+    Ok(())
+}
+
+/// The sum of cargo's summary lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Total {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+    programs: u64,
+}
+
+impl Total {
+    /// What this line of cargo's output adds.
+    fn of(line: &str) -> Total {
+        let Some(summary) = line.trim().strip_prefix("test result: ") else {
+            return Total::default();
+        };
+        let count = |what: &str| {
+            summary
+                .split([';', '.'])
+                .filter_map(|part| part.trim().strip_suffix(what))
+                .find_map(|number| number.trim().parse().ok())
+                .unwrap_or(0)
+        };
+        Total {
+            passed: count("passed"),
+            failed: count("failed"),
+            ignored: count("ignored"),
+            programs: 1,
+        }
+    }
+}
+
+impl AddAssign for Total {
+    fn add_assign(&mut self, more: Total) {
+        self.passed += more.passed;
+        self.failed += more.failed;
+        self.ignored += more.ignored;
+        self.programs += more.programs;
+    }
+}
+
+impl std::fmt::Display for Total {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Total {
+            passed,
+            failed,
+            ignored,
+            programs,
+        } = self;
+        write!(
+            f,
+            "{passed} passed; {failed} failed; {ignored} ignored; in {programs} test programs"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn summary_lines_are_added_up_and_other_lines_are_not() {
+        let mut total = Total::default();
+        for line in [
+            "running 3 tests",
+            "test a_thing_passed ... ok",
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 40 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.31s",
+        ] {
+            total += Total::of(line);
+        }
+        assert_eq!(
+            total.to_string(),
+            "43 passed; 2 failed; 1 ignored; in 2 test programs"
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! The crates that decide know no runtime, no network, no entropy, and no crate that would bring them.
+
+use anyhow::Result;
+
+use super::Problem;
+use crate::command::{cargo, output};
+
+/// The crates that decide.
+const DECIDING: &[&str] = &[
+    "dispatch-model",
+    "dispatch-scheduler",
+    "dispatch-worker",
+    "dispatch-container-queue",
+    "dispatch-runner",
+    "dispatch-brain",
+];
+
+/// Crates that do not decide, yet run under any runtime or none.
+const WITHOUT_RUNTIME: &[&str] = &["dispatch-config", "dispatch-lab"];
+
+const RUNTIMES_AND_NETWORK: &[&str] = &[
+    "async-std",
+    "hyper",
+    "hyper-util",
+    "libssh2-sys",
+    "mio",
+    "openssl-sys",
+    "reqwest",
+    "russh",
+    "rustls",
+    "smol",
+    "socket2",
+    "ssh2",
+    "tokio",
+];
+
+const ENTROPY: &[&str] = &["getrandom", "fastrand"];
+
+pub(super) fn check() -> Result<Vec<Problem>> {
+    let mut problems = vec![];
+    for package in DECIDING {
+        problems.extend(judge(
+            package,
+            &tree(package)?,
+            &[RUNTIMES_AND_NETWORK, ENTROPY].concat(),
+        ));
+    }
+    for package in WITHOUT_RUNTIME {
+        problems.extend(judge(package, &tree(package)?, RUNTIMES_AND_NETWORK));
+    }
+    Ok(problems)
+}
+
+/// Everything the package is built with, one `name version` a line.
+fn tree(package: &str) -> Result<String> {
+    output(&mut cargo([
+        "tree",
+        "--package",
+        package,
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+        "--all-features",
+    ]))
+}
+
+fn judge(package: &str, tree: &str, forbidden: &[&str]) -> Vec<Problem> {
+    let mut names: Vec<&str> = tree
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    let found = names.into_iter().filter(|name| forbidden.contains(name));
+    found
+        .map(|name| {
+            Problem::new(
+                package,
+                format!("is built with `{name}` (cargo tree -p {package} -i {name})"),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_below_a_deciding_crate_is_found_once() {
+        let tree = "dispatch-brain v0.1.0\ntokio v1.54.1\njiff v0.2.46\ntokio v1.54.1 (*)\ntokio-macros v2.7.2\n";
+        let found = judge("dispatch-brain", tree, RUNTIMES_AND_NETWORK);
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+}
