@@ -1,0 +1,75 @@
+//! What the operator has set, and the deadlines of the calls that the pool orders.
+
+use std::{collections::BTreeMap, time::Duration};
+
+/// What the pool needs of the configuration (facts §3.2). Every duration is positive: the loader has put the default
+/// where the operator wrote zero or less.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `TimeoutBooting`.
+    pub boot_timeout: Duration,
+    /// `TimeoutProbe`.
+    pub probe_timeout: Duration,
+    /// `TimeoutIdle`.
+    pub idle_timeout: Duration,
+    /// `TimeoutShutdown`.
+    pub shutdown_timeout: Duration,
+    /// `TimeoutSignal`.
+    pub signal_interval: Duration,
+    /// `TimeoutTERM`.
+    pub term_timeout: Duration,
+    /// `TimeoutStaleRunLock`.
+    pub stale_lock_timeout: Duration,
+    /// `ProbeInterval`.
+    pub probe_interval: Duration,
+    /// `SyncInterval`.
+    pub sync_interval: Duration,
+    /// `MaxProbesPerSecond`: limits the periodic sweep of ready instances, nothing else.
+    pub max_probes_per_second: u32,
+    /// `MaxConcurrentInstanceCreateOps`; `None`: no limit.
+    pub max_concurrent_creates: Option<usize>,
+    /// `MaxInstances`; `None`: no limit.
+    pub max_instances: Option<usize>,
+    /// After `TimeoutTERM` send SIGKILL once and wait this long before giving the runner up; `None`: never (facts R4).
+    pub kill_after_term: Option<Duration>,
+    /// Whether the runner is deployed (`DeployRunnerBinary` is not empty).
+    pub deploy_runner: bool,
+    /// `TagKeyPrefix`.
+    pub tag_key_prefix: String,
+    /// `ResourceTags`.
+    pub resource_tags: BTreeMap<String, String>,
+    /// The value of `<TagKeyPrefix>InstanceSetID`.
+    pub instance_set_id: String,
+    /// What our containers' ids begin with, the cluster's id; others' are left alone (facts W14).
+    pub cluster_id: String,
+    /// Deadlines of calls, which the configuration does not name.
+    pub timing: Timing,
+}
+
+/// How long calls may take. The actions carry these; a call that has not been answered a little after its deadline
+/// counts as failed, so that a hung command never decides anything (facts K9).
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// To connect and verify, waiting for a free handshake included.
+    pub connect: Duration,
+    /// For one command on an instance.
+    pub command: Duration,
+    /// To upload and check the runner.
+    pub deploy: Duration,
+    /// For one call to the cloud, waiting for the rate limiter included.
+    pub cloud_call: Duration,
+    /// How long a new instance may be missing from the cloud's lists before it counts as vanished, and a creation of
+    /// unknown outcome before it counts as failed (facts K15).
+    pub fresh_grace: Duration,
+}
+
+impl Timing {
+    /// What suits today's clouds: Azure answers a creation after minutes.
+    pub const USUAL: Timing = Timing {
+        connect: Duration::from_secs(10),
+        command: Duration::from_secs(30),
+        deploy: Duration::from_secs(300),
+        cloud_call: Duration::from_secs(600),
+        fresh_grace: Duration::from_secs(60),
+    };
+}
