@@ -32,6 +32,9 @@ pub struct QueueEntry {
     pub supervisor: bool,
     /// What it needs, and where it may run.
     pub sizing: Arc<Sizing>,
+    /// It is Locked, and since this daemon started it has been seen in another state: so the lock is this daemon's own,
+    /// and no runner of an earlier daemon can be behind it. `false` for a lock found at the start (facts K2, S5).
+    pub locked_here: bool,
     /// A call that changes it is under way: nothing more may be asked until that is answered (facts S2).
     pub busy: bool,
     /// When the newest answer about this container was asked for: what happened after it is not in it (facts Q2).
