@@ -1,0 +1,1 @@
+//! Polls against a small API.
