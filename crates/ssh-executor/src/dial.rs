@@ -1,0 +1,257 @@
+//! Makes one live connection: TCP, banner, handshake, login, verification.
+
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
+use bytes::Bytes;
+use dispatch_cloud::exec::ExecError;
+use dispatch_model::InstanceSecret;
+use ssh2::{HashType, MethodType, Session};
+use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tracing::debug;
+
+use crate::{
+    actor,
+    address::Endpoint,
+    executor::Shared,
+    fault::{is_about_the_key, is_again, words},
+    job::Lane,
+    socket::Socket,
+    verify::{HostKey, UnverifiedHost},
+};
+
+/// AES-GCM first: it may carry 64 times as much as ChaCha20 before the keys are exchanged anew, and a key exchange during
+/// a large upload is where libssh2 can get stuck.
+const CIPHERS: &str = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,\
+                       aes128-ctr,aes192-ctr,aes256-ctr";
+
+/// Where to go and what to expect there.
+pub(crate) struct Destination {
+    pub(crate) address: String,
+    pub(crate) secret: Option<InstanceSecret>,
+    /// The host key that was verified before.
+    pub(crate) verified: Option<HostKey>,
+    /// For TCP and banner together, while the instance is expected to boot.
+    pub(crate) reach: Option<Duration>,
+}
+
+/// A verified connection.
+pub(crate) struct Dialled {
+    pub(crate) lane: Lane,
+    pub(crate) key: HostKey,
+}
+
+/// Why there is none.
+pub(crate) struct NotDialled {
+    pub(crate) error: ExecError,
+    /// Nothing answered in time; more patience might help.
+    pub(crate) was_slow: bool,
+}
+
+impl From<ExecError> for NotDialled {
+    fn from(error: ExecError) -> Self {
+        Self {
+            error,
+            was_slow: false,
+        }
+    }
+}
+
+/// Connects, logs in and verifies, each step within its own deadline.
+pub(crate) async fn dial(
+    shared: &Shared,
+    destination: Destination,
+    closed: watch::Receiver<bool>,
+) -> Result<Dialled, NotDialled> {
+    let settings = &shared.settings;
+    let failed = |reason: String| ExecError::Connect {
+        address: destination.address.clone(),
+        reason,
+    };
+    let endpoint = Endpoint::parse(&destination.address, settings.default_port).map_err(&failed)?;
+    let address = endpoint.to_string();
+    let failed = |reason: String| ExecError::Connect {
+        address: address.clone(),
+        reason,
+    };
+
+    let stream = match destination.reach {
+        Some(reach) => match timeout(reach, reach_banner(shared, &endpoint)).await {
+            Ok(reached) => reached?,
+            Err(_) => {
+                return Err(slow(failed(format!(
+                    "no SSH server within {} ms",
+                    reach.as_millis()
+                ))));
+            }
+        },
+        None => reach_banner(shared, &endpoint).await?,
+    };
+    let turn = timeout(settings.gate, shared.gate.acquire())
+        .await
+        .map_err(|_| {
+            failed(format!(
+                "no turn for a handshake within {} ms",
+                settings.gate.as_millis()
+            ))
+        })?
+        .expect("the gate is never closed");
+    let (session, socket) = log_in(shared, stream, &address).await?;
+    drop(turn);
+
+    let key =
+        host_key(&session).ok_or_else(|| failed("the server showed no host key".to_owned()))?;
+    let known = destination.verified.as_ref() == Some(&key);
+    let lane = actor::spawn(
+        session,
+        socket,
+        destination.address.clone(),
+        settings,
+        closed,
+    );
+    if !known {
+        let host = UnverifiedHost {
+            address: address.clone(),
+            key: key.clone(),
+            secret: destination.secret,
+            lane: lane.clone(),
+            output_bytes_max: settings.output_bytes_max.min(64 << 10),
+        };
+        let answer = timeout(settings.verify, shared.verifier.verify(&host)).await;
+        let reason = match answer {
+            Ok(Ok(())) => None,
+            Ok(Err(reason)) => Some(reason),
+            Err(_) => Some(format!(
+                "no answer within {} ms",
+                settings.verify.as_millis()
+            )),
+        };
+        if let Some(reason) = reason {
+            return Err(ExecError::Unverified { address, reason }.into());
+        }
+    }
+    debug!(%address, host_key = ?key, known, "connected");
+    Ok(Dialled { lane, key })
+}
+
+fn slow(error: ExecError) -> NotDialled {
+    NotDialled {
+        error,
+        was_slow: true,
+    }
+}
+
+/// Connects and waits until the server begins to speak. Takes none of the turns at the handshake.
+async fn reach_banner(shared: &Shared, endpoint: &Endpoint) -> Result<TcpStream, NotDialled> {
+    let settings = &shared.settings;
+    let failed = |reason: String| ExecError::Connect {
+        address: endpoint.to_string(),
+        reason,
+    };
+    let late = |what: &str, limit: Duration| {
+        slow(failed(format!("{what} within {} ms", limit.as_millis())))
+    };
+    let stream = timeout(
+        settings.connect,
+        TcpStream::connect((endpoint.host.as_str(), endpoint.port)),
+    )
+    .await
+    .map_err(|_| late("no TCP connection", settings.connect))?
+    .map_err(|error| failed(error.to_string()))?;
+    let n = timeout(settings.banner, stream.peek(&mut [0]))
+        .await
+        .map_err(|_| late("the server says nothing", settings.banner))?
+        .map_err(|error| failed(error.to_string()))?;
+    if n == 0 {
+        return Err(failed("the server closed the connection at once".to_owned()).into());
+    }
+    Ok(stream)
+}
+
+async fn log_in(
+    shared: &Shared,
+    stream: TcpStream,
+    address: &str,
+) -> Result<(Session, Socket), ExecError> {
+    let settings = &shared.settings;
+    let failed = |reason: String| ExecError::Connect {
+        address: address.to_owned(),
+        reason,
+    };
+    let (socket, for_session) = Socket::new(stream).map_err(|error| failed(error.to_string()))?;
+    let mut session = Session::new().map_err(|error| failed(words(&error)))?;
+    session.set_tcp_stream(for_session);
+    session.set_blocking(false);
+    for direction in [MethodType::CryptCs, MethodType::CryptSc] {
+        session
+            .method_pref(direction, CIPHERS)
+            .map_err(|error| failed(words(&error)))?;
+    }
+
+    timeout(settings.handshake, repeat(&socket, || session.handshake()))
+        .await
+        .map_err(|_| {
+            failed(format!(
+                "no handshake within {} ms",
+                settings.handshake.as_millis()
+            ))
+        })?
+        .map_err(|error| failed(error.to_string()))?;
+
+    let login = repeat(&socket, || {
+        session.userauth_pubkey_memory(&settings.user, None, shared.key.reveal(), None)
+    });
+    timeout(settings.auth, login)
+        .await
+        .map_err(|_| {
+            failed(format!(
+                "no answer to the login within {} ms",
+                settings.auth.as_millis()
+            ))
+        })?
+        .map_err(|error| match error {
+            StepError::Session(error) if is_about_the_key(&error) => ExecError::Refused {
+                address: address.to_owned(),
+                reason: format!(
+                    "{} (user {}, {} key)",
+                    words(&error),
+                    settings.user,
+                    shared.key.algorithm()
+                ),
+            },
+            error => failed(error.to_string()),
+        })?;
+    Ok((session, socket))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error("{}", words(.0))]
+    Session(ssh2::Error),
+    #[error("{0}")]
+    Socket(std::io::Error),
+}
+
+/// Repeats a step of libssh2 until it no longer has to wait.
+async fn repeat(
+    socket: &Socket,
+    mut step: impl FnMut() -> Result<(), ssh2::Error>,
+) -> Result<(), StepError> {
+    loop {
+        match step() {
+            Err(error) if is_again(&error) => {}
+            result => return result.map_err(StepError::Session),
+        }
+        socket.changed().await.map_err(StepError::Socket)?;
+    }
+}
+
+fn host_key(session: &Session) -> Option<HostKey> {
+    let (blob, _) = session.host_key()?;
+    let hash = session.host_key_hash(HashType::Sha256)?;
+    let fingerprint = format!("SHA256:{}", BASE64_STANDARD_NO_PAD.encode(hash));
+    Some(HostKey {
+        blob: Bytes::copy_from_slice(blob),
+        fingerprint,
+    })
+}

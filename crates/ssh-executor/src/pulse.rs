@@ -1,0 +1,132 @@
+//! Whether the other side still lives.
+//!
+//! The kernel tells how long ago the last data came; reads of our own would not show it, since nothing reads while no
+//! channel is open. After `keepalive` of silence the server is asked for a sign of life, and silence until `dead_after`
+//! means that it is dead. Silence counts only from a question on: a daemon that was itself stopped for a while asks
+//! first.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What follows from a look at the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Verdict {
+    /// Look again then.
+    Fine {
+        /// When.
+        again_at: Instant,
+    },
+    /// Ask for a sign of life, and look again then.
+    Ask {
+        /// When.
+        again_at: Instant,
+    },
+    /// Nothing came since we asked.
+    Dead,
+}
+
+/// Remembers when we asked.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    keepalive: Duration,
+    patience: Duration,
+    asked_at: Option<Instant>,
+}
+
+impl Pulse {
+    /// `dead_after` is at least half as long again as `keepalive`, so that an answer has time to come.
+    pub(crate) fn new(keepalive: Duration, dead_after: Duration) -> Self {
+        let patience = dead_after.saturating_sub(keepalive).max(keepalive / 2);
+        Self {
+            keepalive,
+            patience,
+            asked_at: None,
+        }
+    }
+
+    /// `silence`: for how long nothing came.
+    pub(crate) fn look(&mut self, silence: Duration, now: Instant) -> Verdict {
+        if self
+            .asked_at
+            .is_some_and(|asked_at| silence < now - asked_at)
+        {
+            self.asked_at = None;
+        }
+        match self.asked_at {
+            Some(asked_at) if now >= asked_at + self.patience => Verdict::Dead,
+            Some(asked_at) => Verdict::Fine {
+                again_at: (now + self.keepalive).min(asked_at + self.patience),
+            },
+            None if silence >= self.keepalive => {
+                self.asked_at = Some(now);
+                Verdict::Ask {
+                    again_at: now + self.keepalive.min(self.patience),
+                }
+            }
+            None => Verdict::Fine {
+                again_at: now + self.keepalive - silence,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn an_answer_keeps_it_alive_and_silence_kills_it() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(15 * SECOND, 45 * SECOND);
+        assert_eq!(
+            pulse.look(2 * SECOND, start),
+            Verdict::Fine {
+                again_at: start + 13 * SECOND
+            }
+        );
+        let asked = start + 13 * SECOND;
+        assert_eq!(
+            pulse.look(15 * SECOND, asked),
+            Verdict::Ask {
+                again_at: asked + 15 * SECOND
+            }
+        );
+        // The answer came at once.
+        let later = asked + 15 * SECOND;
+        assert_eq!(
+            pulse.look(15 * SECOND - SECOND / 100, later),
+            Verdict::Fine {
+                again_at: later + SECOND / 100
+            }
+        );
+        let asked = later + SECOND;
+        assert_eq!(
+            pulse.look(16 * SECOND, asked),
+            Verdict::Ask {
+                again_at: asked + 15 * SECOND
+            }
+        );
+        assert_eq!(
+            pulse.look(31 * SECOND, asked + 15 * SECOND),
+            Verdict::Fine {
+                again_at: asked + 30 * SECOND
+            }
+        );
+        assert_eq!(pulse.look(46 * SECOND, asked + 30 * SECOND), Verdict::Dead);
+    }
+
+    #[test]
+    fn a_daemon_that_slept_asks_before_it_gives_up() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(15 * SECOND, 45 * SECOND);
+        assert_eq!(
+            pulse.look(900 * SECOND, start),
+            Verdict::Ask {
+                again_at: start + 15 * SECOND
+            }
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! The TCP connection below a session, as the actor needs it.
+
+use std::{io, mem, net::Shutdown, os::fd::AsRawFd, sync::Arc, time::Duration};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use socket2::SockRef;
+use tokio::{io::Interest, net::TcpStream};
+
+const BOTH_WAYS: Interest = Interest::READABLE.add(Interest::WRITABLE);
+
+/// Our handle of the socket; libssh2 has a second one of the same socket and does all reading and writing.
+pub(crate) struct Socket(Arc<TcpStream>);
+
+impl Socket {
+    /// Takes over a connected socket; the second value is libssh2's handle.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<(Self, Arc<TcpStream>)> {
+        stream.set_nodelay(true)?;
+        let stream = Arc::new(stream);
+        Ok((Self(Arc::clone(&stream)), stream))
+    }
+
+    /// Waits until something has changed, in either direction: libssh2's own word on what it waits for cannot be
+    /// trusted. Says whether the server has closed its side. The caller then tries everything, so that whatever came
+    /// before this returned is seen. Cancel-safe.
+    pub(crate) async fn changed(&self) -> io::Result<bool> {
+        let closed = self.0.ready(BOTH_WAYS).await?.is_read_closed();
+        // "Would block" makes tokio forget what was ready, and wait for the next change.
+        let _ = self
+            .0
+            .try_io::<()>(BOTH_WAYS, || Err(io::ErrorKind::WouldBlock.into()));
+        Ok(closed)
+    }
+
+    /// Whether a small packet can be sent whole. libssh2 keeps some packets on its stack; when one of these is sent
+    /// in part, nobody can ever send the rest, and the connection is stuck for good.
+    pub(crate) fn takes_a_packet(&self) -> bool {
+        let mut polled = [PollFd::new(&*self.0, PollFlags::OUT)];
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut polled, Some(&now)).is_ok_and(|n| n == 1)
+            && polled[0].revents().contains(PollFlags::OUT)
+    }
+
+    /// How long ago the last data came from the server.
+    pub(crate) fn silence(&self) -> io::Result<Duration> {
+        let info = tcp_info(&self.0)?;
+        Ok(Duration::from_millis(info.tcpi_last_data_recv.into()))
+    }
+
+    /// Ends the connection for both handles. libssh2 frees everything only when its sends fail outright.
+    pub(crate) fn shut(&self) {
+        // It may be gone already.
+        let _ = SockRef::from(&*self.0).shutdown(Shutdown::Both);
+    }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "neither std nor socket2 nor rustix asks for TCP_INFO"
+)]
+fn tcp_info(stream: &TcpStream) -> io::Result<libc::tcp_info> {
+    // SAFETY: `tcp_info` is plain numbers, for which zero is a value.
+    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
+    let mut length = mem::size_of_val(&info) as libc::socklen_t;
+    // SAFETY: the descriptor is open as long as `stream` lives, and the kernel writes at most `length` bytes to `info`.
+    let answer = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut info).cast(),
+            &raw mut length,
+        )
+    };
+    if answer == 0 {
+        Ok(info)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.shut();
+    }
+}
