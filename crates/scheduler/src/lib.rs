@@ -60,6 +60,8 @@ mod plan;
 mod planner;
 mod reconcile;
 mod recovery;
+#[cfg(test)]
+mod testing;
 mod wait;
 
 pub use limits::Limits;

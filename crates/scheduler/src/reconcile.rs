@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use dispatch_model::{ContainerId, Now, PoolSnapshot, QueueSnapshot, Time, WorkerId};
+use dispatch_model::{
+    ContainerId, ContainerState, Now, PoolSnapshot, QueueEntry, QueueSnapshot, RunnerState,
+    RunnerView, Time, WorkerId,
+};
 
 use crate::{Recovery, UnlockReason};
 
@@ -16,7 +19,7 @@ pub struct Repairs {
     pub again_at: Option<Time>,
 }
 
-/// One thing to set right. Containers that are `busy` are never among them, but for `DropExited`.
+/// One thing to set right. Containers that are `busy` are never among them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Repair {
     /// Cancel the container in the API: it can never end by itself.
@@ -103,15 +106,203 @@ impl fmt::Display for KillReason {
     }
 }
 
-/// Says where queue and pool contradict each other. Same input, same answer.
+/// Says where queue and pool contradict each other, and how to set it right. Same input, same answer.
 ///
-/// The order of a container's `RunnerView`s matters: the first was seen first.
+/// The order of a container's runners in the pool snapshot matters: the one seen first comes first.
+///
+/// - A runner is ended when its container is not wanted (priority 0), has ended, is Queued again, is not in the queue,
+///   or has another runner that was there first.
+/// - A Running container is cancelled when its runner has gone and an answer of the API that was asked for later still
+///   says Running; or when it is on no worker at all. Neither while a worker may yet turn out to run it.
+/// - A Locked container is unlocked when its runner has gone and the API, asked later, still says Locked; when its
+///   priority is 0; and when it was locked before this daemon started, waiting for silent workers has ended, and the
+///   API and the workers that did answer were asked again meanwhile (facts K2). If no worker is silent, such a lock is
+///   as good as a new one, and the planner uses it.
 pub fn reconcile(
     queue: &QueueSnapshot,
     pool: &PoolSnapshot,
     recovery: &Recovery,
     now: Now,
 ) -> Repairs {
-    let _ = (queue, pool, recovery, now);
-    Repairs::default()
+    let mut look = Look {
+        recovery,
+        now: now.time,
+        hidden_until: hidden_until(pool, recovery, now.time),
+        found: Repairs::default(),
+    };
+    if !pool.surveyed || queue.listed_at.is_none() {
+        return look.found;
+    }
+    let mut runners = pool.runners.iter().peekable();
+    for (id, entry) in &queue.entries {
+        while let Some((stranger, views)) = runners.next_if(|(other, _)| *other < id) {
+            look.stranger(stranger, views);
+        }
+        let own = runners.next_if(|(other, _)| *other == id);
+        // What its call brings is not known yet (facts S2, S3).
+        if !entry.busy {
+            look.entry(entry, &Runners::of(own.map_or(&[], |(_, views)| views)));
+        }
+    }
+    for (stranger, views) in runners {
+        look.stranger(stranger, views);
+    }
+    look.found
 }
+
+/// Until when some worker may turn out to run a container of which nothing is known; `None`: none may.
+fn hidden_until(pool: &PoolSnapshot, recovery: &Recovery, now: Time) -> Option<Time> {
+    (pool.workers.values())
+        .filter_map(|worker| recovery.may_hide_a_runner(worker, now))
+        .min()
+}
+
+/// The runners of one container, by what can be done about them.
+#[derive(Default)]
+struct Runners {
+    /// Not told to end yet, the one seen first in front.
+    alive: Vec<WorkerId>,
+    /// Some have been told to end, and have not.
+    ending: bool,
+    /// When the last of those that are gone was found to be.
+    exited_at: Option<Time>,
+}
+
+impl Runners {
+    fn of(views: &[RunnerView]) -> Runners {
+        let mut runners = Runners::default();
+        for view in views {
+            match view.state {
+                RunnerState::Starting | RunnerState::Alive => runners.alive.push(view.worker),
+                RunnerState::Killing | RunnerState::GivenUp => runners.ending = true,
+                RunnerState::Exited { at } => {
+                    runners.exited_at = runners.exited_at.max(Some(at));
+                }
+            }
+        }
+        runners
+    }
+
+    fn all_gone(&self) -> bool {
+        self.alive.is_empty() && !self.ending
+    }
+}
+
+struct Look<'a> {
+    recovery: &'a Recovery,
+    now: Time,
+    hidden_until: Option<Time>,
+    found: Repairs,
+}
+
+impl Look<'_> {
+    /// A container that the queue does not know.
+    fn stranger(&mut self, container: &ContainerId, views: &[RunnerView]) {
+        let runners = Runners::of(views);
+        self.kill(container, &runners.alive, KillReason::NotInQueue);
+        if runners.all_gone() {
+            self.drop_exited(container, &runners);
+        }
+    }
+
+    fn entry(&mut self, entry: &QueueEntry, runners: &Runners) {
+        match entry.state {
+            ContainerState::Queued => {
+                self.kill(&entry.id, &runners.alive, KillReason::PreviousAttempt);
+                if runners.all_gone() {
+                    self.drop_exited(&entry.id, runners);
+                    if entry.priority < 1 {
+                        self.forget(&entry.id);
+                    }
+                }
+            }
+            ContainerState::Complete | ContainerState::Cancelled => {
+                self.kill(&entry.id, &runners.alive, KillReason::Ended);
+                if runners.all_gone() {
+                    self.drop_exited(&entry.id, runners);
+                    self.forget(&entry.id);
+                }
+            }
+            ContainerState::Locked | ContainerState::Running if !runners.all_gone() => {
+                self.kill_unwanted(entry, runners);
+            }
+            ContainerState::Running => self.running_without_runner(entry, runners),
+            ContainerState::Locked => self.locked_without_runner(entry, runners),
+        }
+    }
+
+    fn kill_unwanted(&mut self, entry: &QueueEntry, runners: &Runners) {
+        if entry.priority < 1 {
+            self.kill(&entry.id, &runners.alive, KillReason::PriorityZero);
+        } else if let [_, later @ ..] = &*runners.alive {
+            self.kill(&entry.id, later, KillReason::SecondRunner);
+        }
+    }
+
+    fn running_without_runner(&mut self, entry: &QueueEntry, runners: &Runners) {
+        if let Some(until) = self.hidden_until {
+            self.look_again(until);
+            return;
+        }
+        let (last_news, reason) = match runners.exited_at {
+            Some(at) => (Some(at), CancelReason::RunnerEnded),
+            None => (self.recovery.news_at(), CancelReason::NotFound),
+        };
+        if last_news.is_none_or(|news| entry.as_of > news) {
+            let container = entry.id.clone();
+            (self.found.repairs).push(Repair::Cancel { container, reason });
+        }
+    }
+
+    fn locked_without_runner(&mut self, entry: &QueueEntry, runners: &Runners) {
+        if let Some(at) = runners.exited_at {
+            if entry.as_of > at {
+                self.unlock(&entry.id, UnlockReason::RunnerEnded);
+            }
+        } else if entry.locked_here || self.recovery.trusts(entry, self.now) {
+            if entry.priority < 1 {
+                self.unlock(&entry.id, UnlockReason::PriorityZero);
+            } else if !entry.locked_here && !self.recovery.silent().is_empty() {
+                self.unlock(&entry.id, UnlockReason::StaleLock);
+            }
+        } else if let Some(deadline) = self.recovery.deadline(self.now) {
+            self.look_again(deadline);
+        }
+    }
+
+    fn kill(&mut self, container: &ContainerId, workers: &[WorkerId], reason: KillReason) {
+        for worker in workers {
+            self.found.repairs.push(Repair::Kill {
+                container: container.clone(),
+                worker: *worker,
+                reason,
+            });
+        }
+    }
+
+    fn unlock(&mut self, container: &ContainerId, reason: UnlockReason) {
+        let container = container.clone();
+        (self.found.repairs).push(Repair::Unlock { container, reason });
+    }
+
+    fn forget(&mut self, container: &ContainerId) {
+        let container = container.clone();
+        self.found.repairs.push(Repair::Forget { container });
+    }
+
+    fn drop_exited(&mut self, container: &ContainerId, runners: &Runners) {
+        if runners.exited_at.is_some() {
+            let container = container.clone();
+            self.found.repairs.push(Repair::DropExited { container });
+        }
+    }
+
+    fn look_again(&mut self, at: Time) {
+        if at > self.now {
+            self.found.again_at = Some(self.found.again_at.map_or(at, |again_at| again_at.min(at)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -103,6 +103,11 @@ impl Recovery {
         }
     }
 
+    /// Whether a lock found at the start is as good as a new one: no runner of an earlier daemon hides behind it.
+    pub(crate) fn may_use(&self, entry: &QueueEntry, now: Time) -> bool {
+        self.silent.is_empty() && self.trusts(entry, now)
+    }
+
     /// Whether this worker may still turn out to run a container of which nothing is known, and until when.
     pub(crate) fn may_hide_a_runner(&self, worker: &WorkerView, now: Time) -> Option<Time> {
         let until = worker.state_since + self.unknown_patience;

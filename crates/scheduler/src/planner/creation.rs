@@ -1,0 +1,110 @@
+//! Which instances may be created now, and if none, why.
+
+use std::sync::Arc;
+
+use dispatch_model::{HoldCause, InstanceType, PoolSnapshot, Sizing, Time};
+
+use super::{InstanceTypes, room::Room};
+use crate::TypeHeld;
+
+/// What keeps instances from being created.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Obstacle {
+    pub(super) cause: HoldCause,
+    pub(super) until: Option<Time>,
+}
+
+impl Obstacle {
+    /// Whether fewer instances would help, so that idle ones should make room (facts S8).
+    pub(super) fn is_quota(self) -> bool {
+        matches!(self.cause, HoldCause::MaxInstances | HoldCause::Quota)
+    }
+}
+
+/// The answer for one shape; it holds for the whole pass, so that a hold which ends meanwhile turns no priorities
+/// upside down (facts S25).
+#[derive(Clone, Debug)]
+pub(super) enum Creatable {
+    /// The cheapest type that can be had.
+    Type(Arc<InstanceType>),
+    /// All are held.
+    Held(Arc<[TypeHeld]>),
+    /// There is none.
+    NoType,
+}
+
+/// Counts the instances.
+#[derive(Debug)]
+pub(super) struct Creation<'a> {
+    pool: &'a PoolSnapshot,
+    types: &'a InstanceTypes,
+    now: Time,
+    n_instances: usize,
+}
+
+impl<'a> Creation<'a> {
+    pub(super) fn new(pool: &'a PoolSnapshot, types: &'a InstanceTypes, now: Time) -> Self {
+        Creation {
+            pool,
+            types,
+            now,
+            n_instances: pool.workers.len(),
+        }
+    }
+
+    /// What keeps one more instance of whatever type from being created. Instances that are booting, shutting down or
+    /// being created count (facts W21).
+    pub(super) fn obstacle(&self) -> Option<Obstacle> {
+        let lasts = |until: &Option<Time>| until.is_none_or(|until| until > self.now);
+        if let Some(hold) = self.pool.hold.as_ref().filter(|hold| lasts(&hold.until)) {
+            return Some(Obstacle {
+                cause: hold.cause,
+                until: hold.until,
+            });
+        }
+        let full = (self.pool.instance_limit).is_some_and(|limit| self.n_instances >= limit);
+        full.then_some(Obstacle {
+            cause: HoldCause::MaxInstances,
+            until: None,
+        })
+    }
+
+    /// One more is to be created.
+    pub(super) fn count(&mut self) {
+        self.n_instances += 1;
+    }
+
+    /// Which type would be created for a container of this shape: the cheapest that is not held (facts S27, S29).
+    pub(super) fn creatable(&self, sizing: &Sizing) -> Creatable {
+        let mut held = Vec::new();
+        for name in &sizing.types {
+            let Some(instance_type) = self.types.get(name) else {
+                continue;
+            };
+            if !Room::empty(instance_type).fits(&sizing.needs) {
+                continue;
+            }
+            match self.pool.type_holds.get(name) {
+                Some(hold) if hold.until.is_none_or(|until| until > self.now) => {
+                    held.push(TypeHeld {
+                        name: name.clone(),
+                        cause: hold.cause,
+                    });
+                }
+                Some(_) | None => return Creatable::Type(Arc::clone(instance_type)),
+            }
+        }
+        if held.is_empty() {
+            Creatable::NoType
+        } else {
+            Creatable::Held(held.into())
+        }
+    }
+
+    /// When the first hold on one of these types ends.
+    pub(super) fn first_release(&self, held: &[TypeHeld]) -> Option<Time> {
+        (held.iter())
+            .filter_map(|held| self.pool.type_holds.get(&held.name)?.until)
+            .min()
+    }
+}

@@ -1,0 +1,357 @@
+//! Where containers can go: the workers, what is left on each, and for each shape of container the best one.
+//!
+//! Within one pass rooms only ever shrink, so a worker that is too small for a shape once stays so. Each shape
+//! therefore keeps a heap of the workers that fitted when it last looked, and catches up with what has changed since
+//! by reading a common log. Finding the best worker costs a few heap steps, never a walk over all workers.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+    sync::Arc,
+};
+
+use dispatch_model::{
+    IdleBehavior, InstanceType, InstanceTypeName, PoolSnapshot, Resources, Sizing, WorkerId,
+    WorkerState, WorkerView,
+};
+
+use super::room::{Missing, Room};
+
+/// How soon a container could start there. Sooner is better, whatever else (facts S36).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Readiness {
+    /// Now.
+    Ready,
+    /// When it has booted or has said what runs on it (facts S33).
+    Coming,
+    /// When it has been created.
+    New,
+}
+
+/// How good a place is: the order of the fields is the policy (facts S36), the last one is unique.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Score {
+    readiness: Readiness,
+    /// The fullest first, so that others can go.
+    containers: Reverse<usize>,
+    /// Price up, VCPUs down, RAM down, scratch down, id up; worked out once.
+    standing: usize,
+}
+
+/// A worker that takes containers, or one that is to be created.
+#[derive(Debug)]
+pub(super) struct Place<'a> {
+    /// `None` for one that is to be created.
+    pub(super) worker: Option<&'a WorkerView>,
+    pub(super) instance_type: Arc<InstanceType>,
+    pub(super) readiness: Readiness,
+    /// Containers that this pass has put here.
+    pub(super) mapped: usize,
+    pub(super) room: Room,
+    containers: usize,
+    standing: usize,
+    /// Whether its creation has been ordered.
+    ordered: bool,
+    /// Where in the log it was last mentioned.
+    logged: usize,
+}
+
+impl Place<'_> {
+    fn score(&self) -> Score {
+        Score {
+            readiness: self.readiness,
+            containers: Reverse(self.containers),
+            standing: self.standing,
+        }
+    }
+
+    /// How far it is from having room for these needs; compares as "how soon", the best first.
+    fn distance(&self, needs: &Resources) -> (Missing, usize, usize) {
+        (self.room.missing(needs), self.containers, self.standing)
+    }
+}
+
+/// What [`Places::nearest`] found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Nearest {
+    /// This one.
+    Place(usize),
+    /// Workers that could hold it when empty, but nothing more is let in on any of them.
+    AllTaken,
+    /// No worker is of a type that could hold it.
+    None,
+}
+
+/// All places.
+#[derive(Debug)]
+pub(super) struct Places<'a> {
+    places: Vec<Place<'a>>,
+    /// Places of existing workers, by worker.
+    by_worker: BTreeMap<WorkerId, usize>,
+    by_type: BTreeMap<InstanceTypeName, Vec<usize>>,
+    /// Places that have changed, oldest first.
+    log: Vec<usize>,
+    containers_per_instance: usize,
+}
+
+/// A kind of container: what it needs and where it may run.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) sizing: Arc<Sizing>,
+    /// The best place first; entries whose score is no longer true are skipped. `None` until first asked for.
+    heap: Option<BinaryHeap<Reverse<(Score, usize)>>>,
+    /// How much of the log it has read.
+    read: usize,
+}
+
+impl Shape {
+    pub(super) fn new(sizing: &Arc<Sizing>) -> Shape {
+        Shape {
+            sizing: Arc::clone(sizing),
+            heap: None,
+            read: 0,
+        }
+    }
+}
+
+impl<'a> Places<'a> {
+    /// The workers that take containers or will, with nothing on them yet.
+    pub(super) fn new(pool: &'a PoolSnapshot, containers_per_instance: Option<usize>) -> Self {
+        let mut workers: Vec<(&'a WorkerView, Readiness)> = (pool.workers.values())
+            .filter_map(|worker| Some((worker.as_ref(), readiness(worker)?)))
+            .collect();
+        workers.sort_by(|(a, _), (b, _)| {
+            let (type_a, type_b) = (&a.instance_type, &b.instance_type);
+            (type_a.price.total_cmp(&type_b.price))
+                .then(type_b.vcpus.cmp(&type_a.vcpus))
+                .then(type_b.ram_bytes.cmp(&type_a.ram_bytes))
+                .then(type_b.scratch_bytes().cmp(&type_a.scratch_bytes()))
+                .then(a.id.cmp(&b.id))
+        });
+        let mut places = Places {
+            places: Vec::with_capacity(workers.len()),
+            by_worker: BTreeMap::new(),
+            by_type: BTreeMap::new(),
+            log: Vec::new(),
+            containers_per_instance: containers_per_instance.unwrap_or(usize::MAX),
+        };
+        for (worker, readiness) in workers {
+            places.push(Some(worker), &worker.instance_type, readiness);
+        }
+        places.by_worker = (places.places.iter().enumerate())
+            .filter_map(|(index, place)| Some((place.worker?.id, index)))
+            .collect();
+        places
+    }
+
+    fn push(
+        &mut self,
+        worker: Option<&'a WorkerView>,
+        instance_type: &Arc<InstanceType>,
+        readiness: Readiness,
+    ) -> usize {
+        let index = self.places.len();
+        let room = match worker {
+            Some(worker) => fresh_room(worker, readiness),
+            None => Room::empty(instance_type),
+        };
+        self.places.push(Place {
+            worker,
+            instance_type: Arc::clone(instance_type),
+            readiness,
+            mapped: 0,
+            room,
+            containers: 0,
+            standing: index,
+            ordered: false,
+            logged: usize::MAX,
+        });
+        match self.by_type.get_mut(&instance_type.name) {
+            Some(of_type) => of_type.push(index),
+            None => {
+                self.by_type.insert(instance_type.name.clone(), vec![index]);
+            }
+        }
+        index
+    }
+
+    /// Notes that a container is already on this worker; `None`: one whose needs nobody knows (facts S35). To be
+    /// called before the first search.
+    pub(super) fn occupy(&mut self, worker: WorkerId, needs: Option<&Resources>) {
+        let Some(place) = (self.by_worker.get(&worker)).map(|index| &mut self.places[*index])
+        else {
+            return;
+        };
+        place.containers += 1;
+        match needs {
+            // The devices in use are known from the worker itself where it says how many are free.
+            Some(needs)
+                if place
+                    .worker
+                    .is_some_and(|worker| worker.free_gpus.is_some()) =>
+            {
+                place.room.take(&Resources { gpus: 0, ..*needs });
+            }
+            Some(needs) => place.room.take(needs),
+            None => place.room.close(),
+        }
+    }
+
+    /// Forgets what was noted for each worker that lists more containers than were noted for it, and returns these
+    /// workers, so that their own lists can be used instead. (Whoever embeds us may not list runners one by one.)
+    pub(super) fn vacate_where_more_are_listed(&mut self) -> Vec<&'a WorkerView> {
+        let mut vacated = Vec::new();
+        for index in 0..self.places.len() {
+            let place = &self.places[index];
+            if let Some(worker) = place.worker
+                && worker.containers.len() > place.containers
+            {
+                self.places[index].room = fresh_room(worker, place.readiness);
+                self.places[index].containers = 0;
+                vacated.push(worker);
+            }
+        }
+        vacated
+    }
+
+    /// Adds an instance that is to be created.
+    pub(super) fn add_new(&mut self, instance_type: &Arc<InstanceType>) -> usize {
+        let index = self.push(None, instance_type, Readiness::New);
+        self.changed(index);
+        index
+    }
+
+    /// The best place with room for one more of this shape.
+    pub(super) fn best(&self, shape: &mut Shape) -> Option<usize> {
+        let heap = match &mut shape.heap {
+            Some(heap) => {
+                for (at, index) in self.log.iter().enumerate().skip(shape.read) {
+                    let place = &self.places[*index];
+                    // Later mentions of the same place will do.
+                    if place.logged == at
+                        && shape.sizing.types.contains(&place.instance_type.name)
+                        && self.fits(place, &shape.sizing.needs)
+                    {
+                        heap.push(Reverse((place.score(), *index)));
+                    }
+                }
+                heap
+            }
+            none => none.insert(
+                (shape.sizing.types.iter())
+                    .filter_map(|name| self.by_type.get(name))
+                    .flatten()
+                    .filter(|index| self.fits(&self.places[**index], &shape.sizing.needs))
+                    .map(|index| Reverse((self.places[*index].score(), *index)))
+                    .collect(),
+            ),
+        };
+        shape.read = self.log.len();
+        while let Some(Reverse((score, index))) = heap.peek() {
+            let place = &self.places[*index];
+            if place.score() == *score && self.fits(place, &shape.sizing.needs) {
+                return Some(*index);
+            }
+            heap.pop();
+        }
+        None
+    }
+
+    fn fits(&self, place: &Place<'_>, needs: &Resources) -> bool {
+        place.containers < self.containers_per_instance && place.room.fits(needs)
+    }
+
+    /// Puts one container there.
+    pub(super) fn take(&mut self, index: usize, needs: &Resources) {
+        let place = &mut self.places[index];
+        place.room.take(needs);
+        place.containers += 1;
+        place.mapped += 1;
+        self.changed(index);
+    }
+
+    /// Notes that its creation is ordered; whether that is news.
+    pub(super) fn order(&mut self, index: usize) -> bool {
+        !std::mem::replace(&mut self.places[index].ordered, true)
+    }
+
+    /// Lets nothing lower in any more.
+    pub(super) fn close(&mut self, index: usize) {
+        self.places[index].room.close();
+    }
+
+    fn changed(&mut self, index: usize) {
+        self.places[index].logged = self.log.len();
+        self.log.push(index);
+    }
+
+    pub(super) fn get(&self, index: usize) -> &Place<'a> {
+        &self.places[index]
+    }
+
+    /// The existing workers among the places.
+    pub(super) fn existing(&self) -> impl Iterator<Item = (usize, &Place<'a>)> {
+        (self.places.iter().enumerate()).filter(|(_, place)| place.worker.is_some())
+    }
+
+    /// The worker that is nearest to having room for this shape, among those that would have it when empty.
+    pub(super) fn nearest(&self, sizing: &Sizing) -> Nearest {
+        let mut nearest = None;
+        let mut any = false;
+        for index in (sizing.types.iter())
+            .filter_map(|name| self.by_type.get(name))
+            .flatten()
+        {
+            let place = &self.places[*index];
+            if place.worker.is_none() || !Room::empty(&place.instance_type).fits(&sizing.needs) {
+                continue;
+            }
+            any = true;
+            let distance = place.distance(&sizing.needs);
+            if !place.room.is_closed()
+                && nearest.as_ref().is_none_or(|(least, _)| distance < *least)
+            {
+                nearest = Some((distance, *index));
+            }
+        }
+        match nearest {
+            Some((_, index)) => Nearest::Place(index),
+            None if any => Nearest::AllTaken,
+            None => Nearest::None,
+        }
+    }
+
+    /// The worker that is nearest to being empty, of whatever type.
+    pub(super) fn nearest_to_empty(&self) -> Option<usize> {
+        self.existing()
+            .filter(|(_, place)| !place.room.is_closed())
+            .min_by_key(|(_, place)| (place.containers, place.readiness, place.standing))
+            .map(|(index, _)| index)
+    }
+}
+
+/// The room on a worker, before its containers are counted.
+fn fresh_room(worker: &WorkerView, readiness: Readiness) -> Room {
+    let mut room = Room::empty(&worker.instance_type);
+    match worker.free_gpus {
+        Some(free) => room.limit_gpus(free),
+        None if readiness == Readiness::Ready => room.limit_gpus(0),
+        // Before it is ready nobody can know, and it may well have them.
+        None => {}
+    }
+    room
+}
+
+/// Whether a worker takes containers, now or later; `None`: not as things are (facts S33, W18).
+fn readiness(worker: &WorkerView) -> Option<Readiness> {
+    if worker.idle_behavior != IdleBehavior::Run {
+        return None;
+    }
+    match worker.state {
+        WorkerState::Idle | WorkerState::Running if worker.takes_work => Some(Readiness::Ready),
+        WorkerState::Unknown | WorkerState::Booting | WorkerState::Idle | WorkerState::Running => {
+            worker.will_take_work.then_some(Readiness::Coming)
+        }
+        WorkerState::Shutdown => None,
+    }
+}
