@@ -8,10 +8,14 @@
 //!
 //! It knows nothing of instances, of HTTP and of clocks, and it starts nothing: that is the planner's business.
 
+mod choice;
 mod details;
 mod events;
+mod gpu;
+mod reason;
 mod row;
 mod settings;
+mod sizing;
 mod view;
 
 pub use details::Details;
