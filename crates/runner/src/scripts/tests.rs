@@ -45,6 +45,7 @@ fn start(shell: &str, line: &str) -> Child {
 
 /// Waits until something is true.
 #[track_caller]
+#[expect(clippy::disallowed_methods, reason = "a process has nobody to tell")]
 fn eventually(what: &str, is_true: impl Fn() -> bool) {
     let tick = Duration::from_millis(2);
     for _ in 0..PATIENCE.as_millis() / tick.as_millis() {
