@@ -108,6 +108,8 @@ impl From<Resources> for ContainerResources {
     reason = "the fields are those of `InstanceType`, in the API's spelling"
 )]
 pub struct TypeRecord {
+    /// "" in the answers of a Go dispatcher, which leaves it out (facts K32).
+    #[serde(default)]
     pub name: String,
     pub provider_type: String,
     #[serde(rename = "VCPUs")]
