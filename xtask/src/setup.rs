@@ -100,10 +100,10 @@ const NEEDS: &[Need] = &[
         present: || installed("sshd"),
     },
     Need {
-        what: "ssh-keygen (for keys of every kind)",
+        what: "ssh-keygen and openssl (for keys of every kind)",
         purpose: Purpose::Test,
-        packages: &["openssh-client"],
-        present: || installed("ssh-keygen"),
+        packages: &["openssh-client", "openssl"],
+        present: || installed("ssh-keygen") && installed("openssl"),
     },
     Need {
         what: "sudo (for VMs whose login is not root)",

@@ -51,7 +51,6 @@ fn machine_paths(path: &str, text: &str) -> Vec<Problem> {
     let needles = [
         "work/main",
         "work/shared",
-        "Users/",
         "root/.cargo",
         "root/.rustup",
         "tmp/brief",
