@@ -261,7 +261,7 @@ pub enum Fact {
         /// What is wrong with it.
         problem: String,
     },
-    /// A container can never run here and is being cancelled. Told once.
+    /// A container fits no instance type. It is cancelled, unless it runs already. Told once.
     Impossible {
         /// Which one.
         id: ContainerId,
