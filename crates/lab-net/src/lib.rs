@@ -1,1 +1,21 @@
-//! The simulated cluster behind real network services.
+//! The simulated cluster of `dispatch-lab` behind real network services, in real time, on loopback addresses: an
+//! Arvados API, the lab's cloud, an SSH server per virtual machine, and a control API for demos, benches and tests.
+//!
+//! It carries requests to the world and answers back, after the time that the world says. It decides nothing, and
+//! knows nothing of the dispatcher.
+
+mod clock;
+mod cluster_config;
+mod control;
+mod faces;
+mod fleet;
+mod gate;
+mod http;
+mod keys;
+mod lab;
+mod ssh;
+mod tls;
+
+pub use cluster_config::ClusterConfig;
+pub use dispatch_lab as world;
+pub use lab::{Lab, LabHandle, Scheme};
