@@ -1,0 +1,424 @@
+//! What must hold beyond each value being of its kind.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+
+use crate::{
+    Address, ListenCandidate, Secret, Tls, mask, nearest::nearest, path::KeyPath, private_key,
+    reader::Reader,
+};
+
+/// Shorter tokens can be guessed (facts §3.1).
+const TOKEN_LEN_MIN: usize = 32;
+
+/// Far above any key or certificate.
+const KEY_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+const TOKEN_REMEDY: &str = "write one of 32 or more letters and digits, as `tr -dc A-Za-z0-9 </dev/urandom | head -c 48` makes";
+
+/// The tokens of the cluster (facts §3.1).
+pub(crate) fn tokens(reader: &mut Reader<'_>) {
+    let stores = reader.count("Containers.LocalKeepBlobBuffersPerVCPU") > 0
+        && !reader.section("Volumes").is_empty();
+    for name in [
+        "SystemRootToken",
+        "ManagementToken",
+        "Collections.BlobSigningKey",
+    ] {
+        let path = KeyPath::dotted(name);
+        let token = reader.text(name);
+        let value = Some(mask::masked(&path, token));
+        if token.is_empty() {
+            match name {
+                "SystemRootToken" => {
+                    let message = "is missing, and nothing works without it";
+                    reader.report.error(
+                        &path,
+                        None,
+                        message,
+                        "copy it from the configuration of the cluster",
+                    );
+                }
+                "ManagementToken" => {
+                    let message =
+                        "is missing, so the management API, metrics and health are closed";
+                    reader.report.warning(&path, None, message, TOKEN_REMEDY);
+                }
+                _ if stores => {
+                    let message = "is missing, so keepstores beside containers cannot serve";
+                    reader.report.warning(
+                        &path,
+                        None,
+                        message,
+                        "copy it from the configuration of the cluster",
+                    );
+                }
+                _ => {}
+            }
+        } else if !token.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            reader.report.error(
+                &path,
+                value,
+                "has characters other than letters and digits",
+                TOKEN_REMEDY,
+            );
+        } else if token.len() < TOKEN_LEN_MIN {
+            let message = format!("has {} characters, which is few for a secret", token.len());
+            reader.report.warning(&path, value, message, TOKEN_REMEDY);
+        }
+    }
+}
+
+/// `Services.Controller.ExternalURL`.
+pub(crate) fn controller(reader: &mut Reader<'_>) -> Option<Address> {
+    const KEY: &str = "Services.Controller.ExternalURL";
+    const REMEDY: &str = "write where the API is, as in https://arvados.example.com";
+    let (path, text) = (KeyPath::dotted(KEY), reader.text(KEY));
+    if text.is_empty() {
+        reader.report.error(&path, None, "is missing", REMEDY);
+        return None;
+    }
+    match Address::parse(text) {
+        Ok(address) if address.host.is_empty() => {
+            reader
+                .report
+                .error(&path, Some(mask::quoted(text)), "has no host", REMEDY);
+            None
+        }
+        Ok(address) => Some(address),
+        Err(error) => {
+            reader.report.error(
+                &path,
+                Some(mask::quoted(&mask::masked(&path, text))),
+                error.to_string(),
+                REMEDY,
+            );
+            None
+        }
+    }
+}
+
+/// `Services.DispatchCloud.InternalURLs`.
+pub(crate) fn listen_candidates(reader: &mut Reader<'_>) -> Vec<ListenCandidate> {
+    const KEY: &str = "Services.DispatchCloud.InternalURLs";
+    const REMEDY: &str = "write an address as in http://10.0.0.5:9006";
+    let section = KeyPath::dotted(KEY);
+    let mut candidates = Vec::new();
+    for (url, entry) in reader.section(KEY) {
+        let path = section.child(url);
+        let internal = match Address::parse(url) {
+            Ok(address) => address,
+            Err(error) => {
+                reader.report.error(&path, None, error.to_string(), REMEDY);
+                continue;
+            }
+        };
+        let listen_url = entry
+            .get("ListenURL")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let listen = match Address::parse(if listen_url.is_empty() {
+            url
+        } else {
+            listen_url
+        }) {
+            Ok(address) => address,
+            Err(error) => {
+                let path = path.child("ListenURL");
+                let value = Some(mask::quoted(&mask::masked(&path, listen_url)));
+                reader.report.error(&path, value, error.to_string(), REMEDY);
+                continue;
+            }
+        };
+        candidates.push(ListenCandidate {
+            internal_url: url.clone(),
+            internal,
+            listen,
+        });
+    }
+    if reader.section(KEY).is_empty() {
+        let message = "is empty, so there is nowhere to listen: no management API, no metrics";
+        reader.report.warning(
+            &section,
+            None,
+            message,
+            "add this host, as in `\"http://10.0.0.5:9006\": {}`",
+        );
+    }
+    candidates
+}
+
+/// A file that is named by a plain path or by `file://`.
+pub(crate) fn file_path(reader: &mut Reader<'_>, key: &str) -> Option<PathBuf> {
+    let text = reader.some_text(key)?;
+    let path = text.strip_prefix("file://").unwrap_or(&text);
+    if path.contains("-----BEGIN") || !path.starts_with('/') {
+        let key = KeyPath::dotted(key);
+        let value = Some(mask::quoted(&mask::masked(&key, &text)));
+        reader.report.error(
+            &key,
+            value,
+            "is not the absolute path of a file",
+            "write it into a file and name that here",
+        );
+        return None;
+    }
+    Some(path.into())
+}
+
+/// An https address needs a certificate and a key that can be read.
+pub(crate) fn server_tls(reader: &mut Reader<'_>, tls: &Tls, listen: &[ListenCandidate]) {
+    let Some(https) = listen.iter().find(|candidate| candidate.listen.tls) else {
+        return;
+    };
+    if tls.acme_server.is_some() {
+        return;
+    }
+    for (key, file) in [("TLS.Certificate", &tls.certificate), ("TLS.Key", &tls.key)] {
+        let path = KeyPath::dotted(key);
+        match file {
+            Some(file) => {
+                if let Err(error) = read_key_file(file) {
+                    let value = Some(mask::quoted(&file.display().to_string()));
+                    let remedy = "name a file that the dispatcher's user may read";
+                    reader
+                        .report
+                        .error(&path, value, format!("cannot be read: {error}"), remedy);
+                }
+            }
+            None if reader.text(key).is_empty() => {
+                let message = format!("is missing, and we are to listen at {}", https.listen);
+                reader.report.error(
+                    &path,
+                    None,
+                    message,
+                    "name the file, or listen at an http address",
+                );
+            }
+            // It is there and no path, which has been told.
+            None => {}
+        }
+    }
+}
+
+/// `Containers.DispatchPrivateKey`: the key's text, from its file if it is named.
+pub(crate) fn private_key(reader: &mut Reader<'_>) -> Option<Secret> {
+    const KEY: &str = "Containers.DispatchPrivateKey";
+    const REMEDY: &str = "write a PEM text or file:///absolute/path of one, as `ssh-keygen -t ed25519 -N '' -f FILE` makes";
+    let (path, text) = (KeyPath::dotted(KEY), reader.text(KEY));
+    if text.is_empty() {
+        if reader.text("Containers.CloudVMs.Driver") != "loopback" {
+            reader.report.error(
+                &path,
+                None,
+                "is missing, and no instance can be reached without it",
+                REMEDY,
+            );
+        }
+        return None;
+    }
+    let (value, key) = match text.strip_prefix("file://") {
+        None => (Some(mask::masked(&path, text)), text.to_owned()),
+        Some(file) => {
+            let value = Some(mask::quoted(text));
+            if !file.starts_with('/') {
+                reader
+                    .report
+                    .error(&path, value, "is not an absolute path", REMEDY);
+                return None;
+            }
+            match read_key_file(Path::new(file)) {
+                Ok(key) => (value, key),
+                Err(error) => {
+                    let remedy = "name a file that the dispatcher's user may read";
+                    reader
+                        .report
+                        .error(&path, value, format!("cannot be read: {error}"), remedy);
+                    return None;
+                }
+            }
+        }
+    };
+    if let Err(error) = private_key::check_shape(&key) {
+        reader.report.error(&path, value, error.to_string(), REMEDY);
+        return None;
+    }
+    Some(Secret::new(key))
+}
+
+fn read_key_file(path: &Path) -> std::io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(KEY_FILE_BYTES_MAX + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > KEY_FILE_BYTES_MAX {
+        return Err(std::io::Error::other("it is too large for a key"));
+    }
+    Ok(text)
+}
+
+/// Tells that a text is none of those that have a meaning.
+pub(crate) fn not_one_of(reader: &mut Reader<'_>, key: &str, allowed: &[&str]) {
+    let text = reader.text(key);
+    let mut remedy = format!("write one of {}", allowed.join(", "));
+    if let Some(near) = nearest(text, allowed.iter().copied()) {
+        remedy = format!("did you mean {near}? {remedy}");
+    }
+    reader.report.error(
+        &KeyPath::dotted(key),
+        Some(mask::quoted(text)),
+        "has no meaning here",
+        remedy,
+    );
+}
+
+/// A port, which Arvados writes as a text.
+pub(crate) fn port(reader: &mut Reader<'_>, key: &str) -> u16 {
+    let text = reader.text(key);
+    match text.parse::<u16>() {
+        Ok(port) if port > 0 => port,
+        _ => {
+            let value = Some(mask::quoted(text));
+            reader.report.error(
+                &KeyPath::dotted(key),
+                value,
+                "is not a port",
+                "write a number from 1 to 65535",
+            );
+            22
+        }
+    }
+}
+
+/// `DeployRunnerDirectory`.
+pub(crate) fn deploy_directory(reader: &mut Reader<'_>) -> String {
+    const KEY: &str = "Containers.CloudVMs.DeployRunnerDirectory";
+    let text = reader.text(KEY);
+    if !text.starts_with('/')
+        && !reader
+            .text("Containers.CloudVMs.DeployRunnerBinary")
+            .is_empty()
+    {
+        let remedy =
+            "write a directory that may be made on the instances, as in /tmp/arvados-crunch-run";
+        reader.report.error(
+            &KeyPath::dotted(KEY),
+            Some(mask::quoted(text)),
+            "is not an absolute path",
+            remedy,
+        );
+    }
+    text.to_owned()
+}
+
+/// `MaxCommandOutput`: the answers of run probes must fit.
+pub(crate) fn command_output(reader: &mut Reader<'_>) -> u64 {
+    const KEY: &str = "Containers.CloudVMs.MaxCommandOutput";
+    const MIN: u64 = 64 * 1024;
+    let bytes = reader.bytes(KEY);
+    if bytes < MIN {
+        let message = "is less than the answers of runners may need";
+        reader.report.error(
+            &KeyPath::dotted(KEY),
+            Some(bytes.to_string()),
+            message,
+            "write at least 64KiB",
+        );
+    }
+    bytes
+}
+
+/// `ResourceTags`, without those that our own tags would hide.
+pub(crate) fn resource_tags(reader: &mut Reader<'_>, prefix: &str) -> BTreeMap<String, String> {
+    const KEY: &str = "Containers.CloudVMs.ResourceTags";
+    const OURS: [&str; 5] = [
+        "InstanceSetID",
+        "InstanceType",
+        "IdleBehavior",
+        "InstanceSecret",
+        "GPUs",
+    ];
+    let mut tags = BTreeMap::new();
+    for (name, value) in reader.section(KEY) {
+        if OURS
+            .iter()
+            .any(|ours| name.strip_prefix(prefix) == Some(ours))
+        {
+            let path = KeyPath::dotted(KEY).child(name);
+            let message = "collides with a tag of ours, which goes first";
+            reader
+                .report
+                .warning(&path, None, message, "rename it, or change TagKeyPrefix");
+            continue;
+        }
+        tags.insert(name.clone(), value.as_str().unwrap_or_default().to_owned());
+    }
+    tags
+}
+
+/// Whether keepstores beside containers can work (facts §2.2.2, §3.1). Other services own these keys: warnings only.
+pub(crate) fn volumes(reader: &mut Reader<'_>) {
+    let classes = reader.section("StorageClasses");
+    if !classes
+        .values()
+        .any(|class| class.get("Default") == Some(&Value::Bool(true)))
+    {
+        let message = "has no class with Default: true";
+        reader.report.warning(
+            &KeyPath::dotted("StorageClasses"),
+            None,
+            message,
+            "mark one as the default",
+        );
+    }
+    let wanted = reader.count("Containers.LocalKeepBlobBuffersPerVCPU") > 0;
+    let replication = reader
+        .value("Collections.DefaultReplication")
+        .as_i64()
+        .unwrap_or(0);
+    for (uuid, volume) in reader.section("Volumes") {
+        let path = KeyPath::dotted("Volumes").child(uuid);
+        let of_volume = volume.get("StorageClasses").and_then(Value::as_object);
+        for class in of_volume
+            .into_iter()
+            .flat_map(|map| map.keys())
+            .filter(|class| !classes.contains_key(*class))
+        {
+            let path = path.child("StorageClasses").child(class);
+            reader.report.warning(
+                &path,
+                None,
+                "is not one of StorageClasses",
+                "add it there, or correct the name",
+            );
+        }
+        let by_hosts = volume
+            .get("AccessViaHosts")
+            .and_then(Value::as_object)
+            .is_some_and(|hosts| !hosts.is_empty());
+        let writable = volume.get("ReadOnly") != Some(&Value::Bool(true));
+        let copies = volume
+            .get("Replication")
+            .and_then(Value::as_i64)
+            .unwrap_or(1)
+            .max(1);
+        let why = if by_hosts {
+            "has AccessViaHosts"
+        } else if writable && copies < replication {
+            "has a Replication below Collections.DefaultReplication"
+        } else {
+            continue;
+        };
+        if wanted {
+            let message = format!("{why}, so no keepstore runs beside containers");
+            let remedy = "set Containers.LocalKeepBlobBuffersPerVCPU: 0 if that is meant";
+            reader.report.warning(&path, None, message, remedy);
+        }
+    }
+}
