@@ -100,7 +100,7 @@ pub struct PoolSnapshot {
 }
 
 /// One worker, as the planner and the readers need it.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct WorkerView {
     /// Our number for it.
     pub id: WorkerId,

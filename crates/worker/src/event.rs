@@ -224,6 +224,17 @@ pub enum ProbeStep {
     List,
 }
 
+impl fmt::Display for ProbeStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ProbeStep::Connect => "connect",
+            ProbeStep::Boot => "boot probe",
+            ProbeStep::Deploy => "deployment",
+            ProbeStep::List => "list of runners",
+        })
+    }
+}
+
 /// Why a step of a probe failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProbeFailure {

@@ -9,8 +9,30 @@
 mod action;
 mod event;
 mod fact;
-mod pool;
 mod settings;
+
+mod pool;
+
+mod creates;
+mod holds;
+mod lists;
+mod survey;
+
+mod worker;
+
+mod ending;
+mod killing;
+mod probing;
+mod runners;
+mod starts;
+mod tagging;
+mod watching;
+
+mod desk;
+mod gpus;
+mod pace;
+mod tags;
+mod view;
 
 pub use action::{Action, CallId, Effects, ListWhen, ProbeOrder, SignalKind};
 pub use event::{

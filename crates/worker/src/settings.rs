@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use dispatch_model::InstanceTypeName;
+
 /// What the pool needs of the configuration (facts §3.2). Every duration is positive: the loader has put the default
 /// where the operator wrote zero or less.
 #[derive(Clone, Debug)]
@@ -42,6 +44,9 @@ pub struct Settings {
     pub instance_set_id: String,
     /// What our containers' ids begin with, the cluster's id; others' are left alone (facts W14).
     pub cluster_id: String,
+    /// Which group the driver names when it refuses a type for want of a group's quota, as far as it can be known
+    /// before. Other types are learnt from refusals.
+    pub quota_groups: BTreeMap<InstanceTypeName, String>,
     /// Deadlines of calls, which the configuration does not name.
     pub timing: Timing,
 }
