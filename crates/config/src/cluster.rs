@@ -191,7 +191,7 @@ pub struct CloudVms {
     pub timeout_stale_run_lock: Duration,
     /// How long SIGTERM is repeated before a container is given up.
     pub timeout_term: Duration,
-    /// Our own: after SIGTERM in vain, SIGKILL for this long; `None`: never.
+    /// Our own: after SIGTERM in vain, SIGKILL once, and this long for it to work; `None`: never.
     pub timeout_kill: Option<Duration>,
     /// Most calls to the cloud a second; `None`: no limit.
     pub max_cloud_ops_per_second: Option<u32>,

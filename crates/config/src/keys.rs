@@ -72,7 +72,7 @@ pub(crate) const OWN: [(Key, &str); 2] = [
             "Containers.CloudVMs.TimeoutKILL",
             Kind::Duration,
             "0: SIGKILL is never sent. Otherwise, when SIGTERM was repeated for TimeoutTERM in vain, SIGKILL is sent \
-             every TimeoutSignal for this long before the container is given up",
+             once, and the container is given up after this long",
         ),
         "\"0s\"",
     ),

@@ -42,7 +42,7 @@ pub use cluster::{
 };
 pub use dump::dump;
 pub use host::HostFacts;
-pub use load::{Context, Loaded, ManagementAccess, check, load, management_access};
+pub use load::{Context, Loaded, ManagementAccess, check, check_with, load, management_access};
 pub use problem::{Problem, Severity};
 pub use reference::key_tables;
 pub use secret::{MASK, Secret};

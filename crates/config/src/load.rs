@@ -54,6 +54,13 @@ impl Loaded {
         let source = Source::open(path, now).map_err(|problem| vec![problem])?;
         load(&source, context)
     }
+
+    /// What a driver found wrong with its parameters (`Driver::check`), as a problem of this file.
+    pub fn driver_problem(&self, complaint: &str) -> Problem {
+        let mut problem = Problem::of_file(self.file.as_str(), complaint, "");
+        problem.key = format!("Clusters.{}.Containers.CloudVMs", self.config.cluster_id).into();
+        problem
+    }
 }
 
 /// Without what has secrets in it.
@@ -213,7 +220,10 @@ fn cluster(source: &Source, problems: &mut Vec<Problem>) -> Option<(String, Node
             "write five characters of a-z and 0-9",
         )
         .into_error();
-        problem.key = KeyPath::dotted("Clusters").child(&entry.key).to_string();
+        problem.key = KeyPath::dotted("Clusters")
+            .child(&entry.key)
+            .to_string()
+            .into();
         problems.push(problem);
     }
     Some((entry.key.clone(), entry.value.clone()))
@@ -223,7 +233,7 @@ fn cluster(source: &Source, problems: &mut Vec<Problem>) -> Option<(String, Node
 fn at(file: &str, entry: &Entry, message: impl Into<String>, remedy: &str) -> Problem {
     let mut problem = Problem::of_file(file, message, remedy);
     problem.severity = crate::Severity::Warning;
-    problem.key = entry.key.clone();
+    problem.key = entry.key.as_str().into();
     problem.line = Some(entry.key_line).filter(|line| *line > 0);
     problem
 }
@@ -251,13 +261,27 @@ fn without_our_own(merged: &Map<String, Value>) -> Map<String, Value> {
 /// Loads a configuration and tells all about it: the text to print, and the exit code of `config-check`
 /// (0: it can be used; 1: it has errors; 2: there was nothing to check).
 pub fn check(path: &Path, context: &Context<'_>, now: Timestamp) -> (String, u8) {
+    check_with(path, context, now, |_| Vec::new())
+}
+
+/// As `check`. `more` checks what only the caller can check, such as the driver's parameters; it is asked when there
+/// are no other errors. The file is read once, so that standard input will do.
+pub fn check_with(
+    path: &Path,
+    context: &Context<'_>,
+    now: Timestamp,
+    more: impl FnOnce(&Loaded) -> Vec<Problem>,
+) -> (String, u8) {
     let source = match Source::open(path, now) {
         Ok(source) => source,
         Err(problem) => return (format!("{problem}\n"), 2),
     };
-    let (problems, exit_code) = match load(&source, context) {
-        Ok(loaded) => (loaded.warnings, 0),
-        Err(problems) => (problems, 1),
+    let problems = match load(&source, context) {
+        Ok(loaded) => {
+            let more = more(&loaded);
+            loaded.warnings.into_iter().chain(more).collect()
+        }
+        Err(problems) => problems,
     };
     let n_errors = problems.iter().filter(|problem| problem.is_error()).count();
     let n_warnings = problems.len() - n_errors;
@@ -271,7 +295,7 @@ pub fn check(path: &Path, context: &Context<'_>, now: Timestamp) -> (String, u8)
         counted(n_errors, "error"),
         counted(n_warnings, "warning")
     );
-    (text, exit_code)
+    (text, u8::from(n_errors > 0))
 }
 
 fn counted(n: usize, what: &str) -> String {

@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, told so that somebody can mend it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// How bad it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -26,11 +26,11 @@ pub struct Problem {
     /// How bad it is.
     pub severity: Severity,
     /// The file, "-" for standard input.
-    pub file: String,
+    pub file: Arc<str>,
     /// The line in it, counted from 1, where that is known.
     pub line: Option<u32>,
     /// The whole key path, "" if it is about the file.
-    pub key: String,
+    pub key: Box<str>,
     /// The value as it was written, shortened; a secret is masked.
     pub value: Option<String>,
     /// What is wrong with it.
@@ -42,7 +42,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of the whole file, which keeps the daemon from starting.
     pub fn of_file(
-        file: impl Into<String>,
+        file: impl Into<Arc<str>>,
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Problem {
@@ -50,7 +50,7 @@ impl Problem {
             severity: Severity::Error,
             file: file.into(),
             line: None,
-            key: String::new(),
+            key: "".into(),
             value: None,
             message: message.into(),
             remedy: remedy.into(),

@@ -1,12 +1,12 @@
 //! Gathers problems while a configuration is read.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{Problem, Severity, path::KeyPath};
 
 /// All that was found so far, and where each value stands in the file.
 pub(crate) struct Report {
-    file: String,
+    file: Arc<str>,
     cluster_id: String,
     lines: BTreeMap<KeyPath, u32>,
     problems: Vec<Problem>,
@@ -15,7 +15,7 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(file: &str, cluster_id: &str) -> Report {
         Report {
-            file: file.to_owned(),
+            file: file.into(),
             cluster_id: cluster_id.to_owned(),
             lines: BTreeMap::new(),
             problems: Vec::new(),
@@ -58,7 +58,7 @@ impl Report {
             severity,
             file: self.file.clone(),
             line: self.line(path),
-            key,
+            key: key.into(),
             value,
             message: message.into(),
             remedy: remedy.into(),

@@ -81,7 +81,7 @@ impl Source {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|error| {
             let remedy = "name another file with --config or $ARVADOS_CONFIG, or let the dispatcher's user read this one";
-            Problem::of_file(&name, format!("cannot be opened: {error}"), remedy)
+            Problem::of_file(name.as_str(), format!("cannot be opened: {error}"), remedy)
         })?;
         let modified = file
             .metadata()
