@@ -1,3 +1,45 @@
-//! Serves the lab; shows the dispatcher at work on it.
+//! `arvados-dispatch-lab`: serves the lab, and shows the dispatcher at work on it.
 
-fn main() {}
+mod demo;
+mod display;
+mod serve;
+mod setup;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A simulated Arvados cluster on loopback addresses.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the lab until interrupted; write a config.yml that any dispatcher can use.
+    Serve(serve::Arguments),
+    /// Serve the lab, start the dispatcher on it, submit containers, show and judge what happens.
+    Demo(demo::Arguments),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let done = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            display::complain(&format!("arvados-dispatch-lab: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `serve`: the lab as services, with a config.yml for any dispatcher.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use dispatch_lab::{faults::Level, settings::Settings};
+
+use crate::{display::say, setup};
+
+/// Options of `serve`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Where to write the cluster configuration.
+    #[arg(long, default_value = "config.yml")]
+    config: PathBuf,
+    /// Decides everything that is luck.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How much goes wrong: none, some or many.
+    #[arg(long, default_value = "none", value_parser = parse_level)]
+    faults: Level,
+    /// A JSON file with settings of the lab; only what differs from the defaults.
+    #[arg(long)]
+    settings: Option<PathBuf>,
+    /// Serve the Arvados API without TLS.
+    #[arg(long)]
+    plain_http: bool,
+    /// Where the dispatcher shall serve its management API.
+    #[arg(long, default_value = "127.0.0.1:9006")]
+    management: String,
+    /// The runner binary that the dispatcher shall deploy; none if not given.
+    #[arg(long)]
+    runner: Option<PathBuf>,
+    /// Submit so many containers of the mixed load at once.
+    #[arg(long, default_value_t = 0)]
+    containers: usize,
+}
+
+/// The level of this name.
+pub(crate) fn parse_level(text: &str) -> Result<Level, String> {
+    match text {
+        "none" => Ok(Level::None),
+        "some" => Ok(Level::Some),
+        "many" => Ok(Level::Many),
+        _ => Err("one of none, some, many".into()),
+    }
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let mut lab = setup::lab(arguments.seed, arguments.faults);
+    lab.config = setup::config(arguments.management.clone(), arguments.runner.as_deref());
+    if arguments.plain_http {
+        lab.scheme = dispatch_lab_net::Scheme::Http;
+    }
+    if let Some(path) = &arguments.settings {
+        lab.settings = patched(&lab.settings, path)?;
+    }
+    let lab = lab.start().await?;
+    std::fs::write(&arguments.config, lab.config_yaml())
+        .with_context(|| format!("write {}", arguments.config.display()))?;
+    lab.world(|world, now| world.submit_mixed(arguments.containers, now));
+    say(&format!("configuration  {}", arguments.config.display()));
+    say(&format!("Arvados API    {}", lab.api_url()));
+    say(&format!("cloud API      {}", lab.cloud_url()));
+    say(&format!("control API    {}", lab.control_url()));
+    say(&format!(
+        "try            arvados-dispatch-cloud run --config {}",
+        arguments.config.display()
+    ));
+    interrupted().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn patched(settings: &Settings, path: &std::path::Path) -> anyhow::Result<Settings> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let patch =
+        serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    settings
+        .patched(&patch)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub(crate) async fn interrupted() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

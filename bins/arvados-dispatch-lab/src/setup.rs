@@ -1,0 +1,83 @@
+//! The lab that `serve` and `demo` start: small but real latencies, time-outs that suit SSH on a busy machine.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use dispatch_lab::{Settings, Span, faults::Level};
+use dispatch_lab_net::{ClusterConfig, Lab};
+
+/// TimeoutProbe of the demo's configuration, ms.
+const TIMEOUT_PROBE_MS: u64 = 8000;
+/// TimeoutBooting of the demo's configuration, ms.
+const TIMEOUT_BOOTING_MS: u64 = 8000;
+
+/// A lab with this much trouble in it.
+pub(crate) fn lab(seed: u64, faults: Level) -> Lab {
+    let mut settings = Settings {
+        faults,
+        timeout_probe_ms: TIMEOUT_PROBE_MS,
+        dead_type_ms: 2 * TIMEOUT_BOOTING_MS,
+        ..Settings::default()
+    };
+    settings.vm.port = 0;
+    settings.cloud.bystanders = 1;
+    settings.runner.run_ms = Span::between(500, 2500);
+    if faults == Level::Many {
+        // As in facts §6.1: one type is never to be had, and the account is small.
+        settings.cloud.never_capacity.insert("lab.6".into());
+        settings.cloud.quota_max_instances = Some(24);
+        settings.cloud.min_ms_between_creates = 1;
+    }
+    Lab::new(seed, settings)
+}
+
+/// The configuration that goes with it.
+pub(crate) fn config(management_address: String, runner: Option<&Path>) -> ClusterConfig {
+    let line = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let secs = |ms: u64| format!("{}s", ms / 1000);
+    ClusterConfig {
+        management_address,
+        deploy_runner_binary: runner
+            .map(|path| path.display().to_string())
+            .unwrap_or_default(),
+        cloud_vms: vec![
+            line("MaxInstances", "64"),
+            line("PollInterval", "1s"),
+            line("SyncInterval", "2s"),
+            line("ProbeInterval", "2s"),
+            line("MaxProbesPerSecond", "50"),
+            line("MaxCloudOpsPerSecond", "40"),
+            line("MaxConcurrentInstanceCreateOps", "4"),
+            line("TimeoutIdle", "3s"),
+            line("TimeoutBooting", &secs(TIMEOUT_BOOTING_MS)),
+            line("TimeoutProbe", &secs(TIMEOUT_PROBE_MS)),
+            line("TimeoutShutdown", "2s"),
+            line("TimeoutSignal", "1s"),
+            line("TimeoutTERM", "6s"),
+            line("TimeoutStaleRunLock", "2s"),
+        ],
+        containers: vec![
+            line("StaleLockTimeout", "10s"),
+            line("MaxDispatchAttempts", "10"),
+        ],
+        ..ClusterConfig::default()
+    }
+}
+
+/// A program that was built beside this one.
+pub(crate) fn sibling(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("find this program's own path")?;
+    let path = own.with_file_name(name);
+    anyhow::ensure!(
+        path.is_file(),
+        "{} is missing: build it with `cargo build --workspace --bins`, or name it with the option for it",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A loopback address with a port that is free at this moment.
+pub(crate) fn free_address() -> anyhow::Result<String> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
+    Ok(listener.local_addr()?.to_string())
+}
