@@ -17,7 +17,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use dispatch_model::{
     ContainerState, HoldCause, InstanceType, InstanceTypeName, Now, PoolSnapshot, QueueEntry,
-    QueueSnapshot, Resources, Sizing, Time,
+    QueueSnapshot, Resources, Sizing, Time, WorkerId,
 };
 
 use crate::{Create, Limits, Plan, Recovery, UnlockReason, Wait};
@@ -36,7 +36,7 @@ pub type InstanceTypes = BTreeMap<InstanceTypeName, Arc<InstanceType>>;
 /// [`reconcile`](crate::reconcile()) says for the same snapshots has been done to queue and pool.
 ///
 /// - **Order.** Locked containers go before Queued ones; within each, higher priority first, then what was seen
-///   earlier, then the id. A Queued one that has waited for [`Limits::patience`] counts like a Locked one.
+///   earlier, then the id.
 /// - **Locks** are taken ahead of time: as soon as there is room on a worker that is there or will be. Once the lock
 ///   is answered, the next plan starts the container or creates the instance.
 /// - **Packing.** Among the workers with room for every resource, one that is ready comes first, then the fullest,
@@ -46,9 +46,9 @@ pub type InstanceTypes = BTreeMap<InstanceTypeName, Arc<InstanceType>>;
 ///   container can use are shut down to make room for others.
 /// - **Nobody starves.** A container that waits for an instance lets lower ones pass for as long as
 ///   [`Limits::patience`], counted from when it was first seen. After that, the worker nearest to having room for it
-///   is kept for it: it takes nothing lower, so each end of a container there brings it nearer. If no worker is of a
-///   type that it can use, the one nearest to being empty is, so that its instance makes way. At most one worker in
-///   four is kept (and at most 64), and at least one.
+///   is kept for it, and it is locked: the worker takes nothing that comes after it, so each end of a container there
+///   brings it nearer. If no worker is of a type that it can use, the one nearest to being empty is kept, so that its
+///   instance makes way. At most one worker in four is kept (and at most 64), and at least one.
 pub fn plan(
     queue: &QueueSnapshot,
     pool: &PoolSnapshot,
@@ -190,8 +190,7 @@ impl<'a> Pass<'a> {
             }
             Standing::Nowhere if entry.priority < 1 => Some(Wait::OnHold),
             Standing::Nowhere => {
-                self.waiting
-                    .push(Rank::of(entry, index, self.limits, self.now.time));
+                self.waiting.push(Rank::of(entry, index));
                 None
             }
         };
@@ -227,9 +226,13 @@ impl<'a> Pass<'a> {
             Creatable::NoType => self.waits[index] = Some(Wait::NoType),
             Creatable::Held(types) => {
                 self.wait_for_release(self.creation.first_release(&types));
-                self.keep_for(index, shape, false);
+                let kept = self.keep_for(index, shape, false);
                 let position = self.next_position();
-                self.waits[index] = Some(Wait::TypesHeld { types, position });
+                self.waits[index] = Some(Wait::TypesHeld {
+                    types,
+                    kept,
+                    position,
+                });
             }
             Creatable::Type(instance_type) => match self.creation.obstacle() {
                 None => {
@@ -291,16 +294,14 @@ impl<'a> Pass<'a> {
         self.waits[index] = Some(Wait::NoMoreInstances {
             cause: obstacle.cause,
             until: obstacle.until,
-            kept: kept
-                .map(|place| self.places.get(place))
-                .and_then(|place| Some(place.worker?.id)),
+            kept,
             position,
         });
         if !obstacle.is_quota() {
             return;
         }
         // The next in line keeps its lock: giving it back would only wear out its attempts (facts S10).
-        if self.pool.workers.is_empty() {
+        if self.creation.n_instances() == 0 {
             self.unlock(index, UnlockReason::NoInstances);
         } else if !self.over_quota.is_empty() && kept.is_none() {
             self.unlock(index, UnlockReason::AtQuota);
@@ -308,8 +309,9 @@ impl<'a> Pass<'a> {
         self.over_quota.push(index);
     }
 
-    /// Keeps a worker for a container that has waited for long.
-    fn keep_for(&mut self, index: usize, shape: usize, a_slot_would_do: bool) -> Option<usize> {
+    /// Keeps a worker for a container that has waited for long, and locks the container, so that it goes before all
+    /// that are not locked until its turn has come.
+    fn keep_for(&mut self, index: usize, shape: usize, a_slot_would_do: bool) -> Option<WorkerId> {
         let entry = self.entries[index];
         let patient_until = entry.first_seen + self.limits.patience;
         if self.now.time < patient_until {
@@ -324,7 +326,12 @@ impl<'a> Pass<'a> {
             .keeping
             .keep(&mut self.places, &entry.sizing, a_slot_would_do)
         {
-            Kept::Place(place) => Some(place),
+            Kept::Place(place) => {
+                if entry.state == ContainerState::Queued && !entry.busy {
+                    self.plan.lock.push(entry.id.clone());
+                }
+                Some(self.places.get(place).worker?.id)
+            }
             Kept::Nothing => None,
             Kept::Hopeless => {
                 *hopeless = true;

@@ -345,21 +345,31 @@ fn write_wait(wait: &Wait) -> String {
         Wait::RunnerEnded { worker } => format!("runner ended on {worker}"),
         Wait::SupervisorLimit { position, .. } => format!("supervisor limit, position {position}"),
         Wait::ContainerLimit { position, .. } => format!("container limit, position {position}"),
-        Wait::TypesHeld { types, position } => {
+        Wait::TypesHeld {
+            types,
+            kept,
+            position,
+        } => {
             let held: Vec<String> = (types.iter())
                 .map(|held| format!("{} {}", held.name, held.cause))
                 .collect();
-            format!("types held ({}), position {position}", held.join(", "))
+            let held = held.join(", ");
+            format!(
+                "types held ({held}), position {position}{}",
+                write_kept(*kept)
+            )
         }
         Wait::NoMoreInstances {
             cause,
             kept,
             position,
             ..
-        } => match kept {
-            Some(worker) => format!("{cause}, position {position}, {worker} is kept for it"),
-            None => format!("{cause}, position {position}"),
-        },
+        } => format!("{cause}, position {position}{}", write_kept(*kept)),
         Wait::OnHold | Wait::NoType | Wait::Recovering | Wait::NotSurveyed => format!("{wait:?}"),
     }
+}
+
+fn write_kept(kept: Option<WorkerId>) -> String {
+    kept.map(|worker| format!(", {worker} is kept for it"))
+        .unwrap_or_default()
 }

@@ -57,6 +57,8 @@ pub enum Wait {
     TypesHeld {
         /// These types, best first, and what keeps each from being created.
         types: Arc<[TypeHeld]>,
+        /// A worker that is kept for this container because it has waited for long: it takes nothing lower.
+        kept: Option<WorkerId>,
         /// Its place in the queue.
         position: usize,
     },
@@ -114,7 +116,11 @@ impl fmt::Display for Wait {
                 f,
                 "Waiting in queue at position {position}. The API server is busy, so only {limit} containers may run at a time."
             ),
-            Wait::TypesHeld { types, position } => {
+            Wait::TypesHeld {
+                types,
+                kept,
+                position,
+            } => {
                 write!(f, "Waiting in queue at position {position}. No instance type that can run it is available now: ")?;
                 for (index, held) in types.iter().enumerate() {
                     if index > 0 {
@@ -122,16 +128,14 @@ impl fmt::Display for Wait {
                     }
                     write!(f, "{} ({})", held.name, type_held_for_people(held.cause))?;
                 }
-                f.write_str(".")
+                f.write_str(".")?;
+                write_kept(f, *kept)
             }
             Wait::NoMoreInstances {
                 cause, kept, position, ..
             } => {
                 write!(f, "Waiting in queue at position {position}. {}.", no_more_for_people(*cause))?;
-                match kept {
-                    Some(_) => f.write_str(" It has waited long, so an instance is being kept free for it."),
-                    None => Ok(()),
-                }
+                write_kept(f, *kept)
             }
             Wait::NoType => f.write_str("No configured instance type can run it."),
             Wait::Recovering => {
@@ -139,6 +143,13 @@ impl fmt::Display for Wait {
             }
             Wait::NotSurveyed => f.write_str("The dispatcher has just started and is looking for its instances."),
         }
+    }
+}
+
+fn write_kept(f: &mut fmt::Formatter<'_>, kept: Option<WorkerId>) -> fmt::Result {
+    match kept {
+        Some(_) => f.write_str(" It has waited long, so an instance is being kept free for it."),
+        None => Ok(()),
     }
 }
 

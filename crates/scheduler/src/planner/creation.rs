@@ -74,6 +74,11 @@ impl<'a> Creation<'a> {
         self.n_instances += 1;
     }
 
+    /// How many instances there are, including those that are to be created.
+    pub(super) fn n_instances(&self) -> usize {
+        self.n_instances
+    }
+
     /// Which type would be created for a container of this shape: the cheapest that is not held (facts S27, S29).
     pub(super) fn creatable(&self, sizing: &Sizing) -> Creatable {
         let mut held = Vec::new();

@@ -2,9 +2,10 @@
 //!
 //! Lower containers may go past one that waits for an instance, since idle room helps nobody (facts K17). A steady
 //! stream of small ones could then keep every worker busy for ever. So once a container has waited for longer than
-//! the patience, the worker nearest to having room for it takes nothing lower. What that worker lacks can only get
-//! less; another is kept instead only when it lacks still less; so the container's turn comes when enough of those
-//! that run there now have ended.
+//! the patience, the worker nearest to having room for it takes nothing that comes after it. What that worker lacks
+//! can only get less; another is kept instead only when it lacks still less; so the container's turn comes when
+//! enough of those that run there now have ended. The container is locked meanwhile, since Locked ones go first: else
+//! those that were locked a moment ago for some other room could take what has just become free.
 
 use super::places::{Nearest, Places};
 

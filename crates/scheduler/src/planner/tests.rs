@@ -589,9 +589,9 @@ fn a_container_that_no_type_can_run_waits_for_its_end() {
     check(
         "queued a cpu=1 on=none\nlocked b cpu=5 on=type2",
         expect![[r#"
-          a: NoType
-          b: NoType
-    "#]],
+              a: NoType
+              b: NoType
+        "#]],
     );
 }
 
@@ -712,12 +712,12 @@ fn owners_are_told_in_one_line() {
     expect![[r#"
         again: Waiting for the process of the previous attempt to exit.
         boot: Waiting for an instance of type type4 to boot and accept work.
-        held: Waiting in queue at position 3. No instance type that can run it is available now: type2 (at capacity), type3 (creation fails).
-        old: Waiting in queue at position 1. The cluster is at capacity and cannot start more instances now. It has waited long, so an instance is being kept free for it.
+        held: Waiting in queue at position 1. No instance type that can run it is available now: type2 (at capacity), type3 (creation fails).
+        old: Waiting in queue at position 3. The cluster is at capacity and cannot start more instances now. It has waited long, so an instance is being kept free for it.
         p: Preparing the container's environment on an instance.
-        quota: Waiting in queue at position 4. The cluster is at capacity and cannot start more instances now.
+        quota: Waiting in queue at position 2. The cluster is at capacity and cannot start more instances now.
         s2: Waiting at position 1 among the workflow runners: 1 may run at a time, and 1 do.
-        soon: Waiting in queue at position 2. The cluster is at capacity and cannot start more instances now.
+        soon: About to start on an instance that has room for it.
         zero: Not in the queue because its priority is 0.
     "#]].assert_eq(&lines.concat());
 }

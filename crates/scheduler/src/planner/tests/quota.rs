@@ -194,6 +194,7 @@ fn after_its_patience_the_worker_nearest_to_having_room_is_kept_for_it() {
         queued s1 p1 on=type8 seen=390
         ",
         expect![[r#"
+            lock big
             lock s1
               big: max-instances, position 1, w1 is kept for it
               s1: about to start on w2
@@ -216,6 +217,7 @@ fn after_its_patience_an_instance_of_another_type_is_emptied_to_make_way() {
         queued s1 p1 on=type4 seen=390
         ",
         expect![[r#"
+            lock big
             lock s1
               big: max-instances, position 1, w2 is kept for it
               s1: about to start on w1
@@ -235,6 +237,7 @@ fn after_its_patience_an_instance_of_another_type_is_emptied_to_make_way() {
         queued s3 p1 on=type4 seen=390
         ",
         expect![[r#"
+            lock big
             lock s1
             lock s2
             shut down w2
@@ -281,30 +284,83 @@ fn at_most_one_worker_in_four_is_kept() {
     check(
         &situation,
         expect![[r#"
-          big1: max-instances, position 1, w1 is kept for it
-          big2: max-instances, position 2, w2 is kept for it
-          big3: max-instances, position 3
-          big4: max-instances, position 4
-    "#]],
+            lock big1
+            lock big2
+              big1: max-instances, position 1, w1 is kept for it
+              big2: max-instances, position 2, w2 is kept for it
+              big3: max-instances, position 3
+              big4: max-instances, position 4
+        "#]],
     );
 }
 
 #[test]
-fn long_waiting_containers_are_not_displaced_by_lower_locked_ones() {
+fn a_kept_worker_takes_no_lower_container_even_if_that_is_locked_too() {
     check(
         "
         now 400
         instances max=1
         worker 1 type8 running : r
         running r cpu=7 on=type8
-        queued big p9 cpu=8 seen=50
+        locked big p4 cpu=8 seen=50
         locked small p1 on=type8 seen=350
+        queued urgent p9 on=type8 seen=399
         ",
         expect![[r#"
             unlock small: AtQuota
               big: max-instances, position 1, w1 is kept for it
               small: max-instances, position 2
+              urgent: max-instances, position 3
             again at 650.000s
+        "#]],
+    );
+}
+
+#[test]
+fn however_old_a_container_is_it_does_not_go_before_higher_ones() {
+    check(
+        "
+        now 400
+        instances max=2
+        worker 1 type8 running : r
+        worker 2 type1 idle
+        running r cpu=7 on=type8
+        queued old p1 on=type1 seen=0
+        queued big p1 cpu=8 seen=0
+        queued urgent1 p9 on=type1 seen=399
+        queued urgent2 p8 on=type8 seen=399
+        ",
+        expect![[r#"
+            lock urgent1
+            lock urgent2
+            lock big
+              big: max-instances, position 1, w1 is kept for it
+              old: max-instances, position 2
+              urgent1: about to start on w2
+              urgent2: about to start on w1
+        "#]],
+    );
+}
+
+#[test]
+fn a_container_whose_types_are_all_held_gets_a_worker_kept_too() {
+    check(
+        "
+        now 400
+        typehold type8 capacity until=430
+        worker 1 type8 running : r
+        worker 2 type8 running : q
+        running r cpu=7 on=type8
+        running q cpu=4 on=type8
+        queued big p9 cpu=8 seen=50
+        queued small p1 on=type8 seen=390
+        ",
+        expect![[r#"
+            lock big
+            lock small
+              big: types held (type8 capacity), position 1, w2 is kept for it
+              small: about to start on w1
+            again at 430.000s
         "#]],
     );
 }
