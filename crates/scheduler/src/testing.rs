@@ -321,7 +321,7 @@ pub(crate) fn write_plan(plan: &Plan) -> String {
         writeln!(text, "shut down {worker}").unwrap();
     }
     for (container, wait) in &plan.waits {
-        writeln!(text, "  {container}: {}", write_wait(wait)).unwrap();
+        writeln!(text, "{container}: {}", write_wait(wait)).unwrap();
     }
     if let Some(again_at) = plan.again_at {
         writeln!(text, "again at {again_at}").unwrap();

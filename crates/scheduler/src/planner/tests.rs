@@ -26,9 +26,9 @@ fn the_highest_priority_takes_the_idle_worker_and_each_other_gets_a_new_one() {
             start c on w1
             create type1 for b
             create type1 for a
-              a: waits for a new type1
-              b: waits for a new type1
-              c: about to start on w1
+            a: waits for a new type1
+            b: waits for a new type1
+            c: about to start on w1
         "#]],
     );
 }
@@ -45,10 +45,10 @@ fn two_containers_share_each_new_instance_with_room_for_both() {
         expect![[r#"
             create type2 for a
             create type2 for c
-              a: waits for a new type2
-              b: waits for a new type2
-              c: waits for a new type2
-              d: waits for a new type2
+            a: waits for a new type2
+            b: waits for a new type2
+            c: waits for a new type2
+            d: waits for a new type2
         "#]],
     );
 }
@@ -62,7 +62,7 @@ fn an_idle_bigger_worker_within_the_price_factor_is_used() {
         ",
         expect![[r#"
             start a on w1
-              a: about to start on w1
+            a: about to start on w1
         "#]],
     );
 }
@@ -76,7 +76,7 @@ fn an_idle_worker_above_the_price_factor_is_not_used() {
         ",
         expect![[r#"
             create type2 for a
-              a: waits for a new type2
+            a: waits for a new type2
         "#]],
     );
 }
@@ -93,8 +93,8 @@ fn spare_room_on_a_busy_worker_is_used() {
         expect![[r#"
             start a on w1
             create type4 for b
-              a: about to start on w1
-              b: waits for a new type4
+            a: about to start on w1
+            b: waits for a new type4
         "#]],
     );
 }
@@ -111,7 +111,7 @@ fn workers_on_hold_draining_or_broken_get_nothing() {
         ",
         expect![[r#"
             create type1 for a
-              a: waits for a new type1
+            a: waits for a new type1
         "#]],
     );
 }
@@ -129,8 +129,8 @@ fn with_packing_disabled_each_container_gets_a_worker_of_its_own() {
         expect![[r#"
             create type4 for a
             create type4 for b
-              a: waits for a new type4
-              b: waits for a new type4
+            a: waits for a new type4
+            b: waits for a new type4
         "#]],
     );
 }
@@ -147,9 +147,9 @@ fn a_limit_of_two_per_worker_makes_three_containers_need_two_workers() {
         expect![[r#"
             create type8 for a
             create type8 for c
-              a: waits for a new type8
-              b: waits for a new type8
-              c: waits for a new type8
+            a: waits for a new type8
+            b: waits for a new type8
+            c: waits for a new type8
         "#]],
     );
 }
@@ -168,10 +168,10 @@ fn unknown_and_booting_workers_count_as_future_room_but_start_nothing() {
         expect![[r#"
             lock d
             create type1 for c
-              a: waits for w1 to boot
-              b: waits for w2 to boot
-              c: waits for a new type1
-              d: waits for a new type1
+            a: waits for w1 to boot
+            b: waits for w2 to boot
+            c: waits for a new type1
+            d: waits for a new type1
         "#]],
     );
 }
@@ -197,12 +197,12 @@ fn each_resource_limits_packing() {
             create type8 for cpus2
             create type16 for ram2
             create type4 for scratch2
-              cpus1: about to start on w1
-              cpus2: waits for a new type8
-              ram1: about to start on w2
-              ram2: waits for a new type16
-              scratch1: about to start on w3
-              scratch2: waits for a new type4
+            cpus1: about to start on w1
+            cpus2: waits for a new type8
+            ram1: about to start on w2
+            ram2: waits for a new type16
+            scratch1: about to start on w3
+            scratch2: waits for a new type4
         "#]],
     );
 }
@@ -224,10 +224,10 @@ fn containers_without_vcpus_share_one_vcpu() {
             start b on w1
             start d on w1
             create type2 for c
-              a: about to start on w1
-              b: about to start on w1
-              c: waits for a new type2
-              d: about to start on w1
+            a: about to start on w1
+            b: about to start on w1
+            c: waits for a new type2
+            d: about to start on w1
         "#]],
     );
 }
@@ -243,8 +243,8 @@ fn a_lower_container_starts_while_a_higher_one_waits_for_its_worker_to_boot() {
         ",
         expect![[r#"
             start small on w2
-              big: waits for w1 to boot
-              small: about to start on w2
+            big: waits for w1 to boot
+            small: about to start on w2
         "#]],
     );
 }
@@ -259,7 +259,7 @@ fn a_ready_worker_is_preferred_to_a_cheaper_one_that_boots() {
         ",
         expect![[r#"
             start a on w2
-              a: about to start on w2
+            a: about to start on w2
         "#]],
     );
 }
@@ -275,7 +275,7 @@ fn the_fullest_worker_is_filled_first_so_that_others_can_go() {
         ",
         expect![[r#"
             start a on w2
-              a: about to start on w2
+            a: about to start on w2
         "#]],
     );
 }
@@ -289,7 +289,7 @@ fn a_worker_with_a_container_unknown_to_the_queue_has_no_room() {
         ",
         expect![[r#"
             create type4 for a
-              a: waits for a new type4
+            a: waits for a new type4
         "#]],
     );
 }
@@ -304,7 +304,7 @@ fn an_unknown_worker_with_a_container_is_not_idle() {
         ",
         expect![[r#"
             create type2 for a
-              a: waits for a new type2
+            a: waits for a new type2
         "#]],
     );
 }
@@ -320,7 +320,7 @@ fn a_runner_that_was_given_up_still_takes_its_room() {
         ",
         expect![[r#"
             create type2 for a
-              a: waits for a new type2
+            a: waits for a new type2
         "#]],
     );
 }
@@ -361,9 +361,9 @@ fn busy_containers_keep_their_room_and_get_no_order() {
         ",
         expect![[r#"
             lock c
-              a: about to start on w2
-              b: about to start on w1
-              c: waits for a new type1
+            a: about to start on w2
+            b: about to start on w1
+            c: waits for a new type1
         "#]],
     );
 }
@@ -397,8 +397,8 @@ fn locked_containers_go_before_queued_ones_of_higher_priority() {
         ",
         expect![[r#"
             start low on w1
-              high: max-instances, position 1
-              low: about to start on w1
+            high: max-instances, position 1
+            low: about to start on w1
             again at 390.000s
         "#]],
     );
@@ -418,9 +418,9 @@ fn equal_priorities_are_served_in_the_order_they_were_seen_then_by_id() {
         expect![[r#"
             lock b
             lock c
-              a: max-instances, position 1
-              b: about to start on w1
-              c: about to start on w2
+            a: max-instances, position 1
+            b: about to start on w1
+            c: about to start on w2
             again at 395.000s
         "#]],
     );
@@ -438,8 +438,8 @@ fn gpus_are_counted_on_the_worker_and_their_memory_is_not_pooled() {
         expect![[r#"
             start a on w1
             create gpu2 for b
-              a: about to start on w1
-              b: waits for a new gpu2
+            a: about to start on w1
+            b: waits for a new gpu2
         "#]],
     );
 }
@@ -459,8 +459,8 @@ fn no_gpu_work_starts_where_nobody_knows_which_devices_are_free() {
     }
     expect![[r#"
         start b on w1
-          a: waits for w2 to boot
-          b: about to start on w1
+        a: waits for w2 to boot
+        b: about to start on w1
     "#]]
     .assert_eq(&write_plan(&situation.plan()));
 }
@@ -482,9 +482,9 @@ fn above_the_container_limit_nothing_starts_and_nothing_is_given_up() {
         ",
         expect![[r#"
             start a on w3
-              a: about to start on w3
-              b: container limit, position 1
-              c: container limit, position 2
+            a: about to start on w3
+            b: container limit, position 1
+            c: container limit, position 2
         "#]],
     );
 }
@@ -504,8 +504,8 @@ fn excess_locked_supervisors_are_unlocked_and_the_workers_stay() {
         expect![[r#"
             unlock s2: SupervisorLimit
             unlock s3: SupervisorLimit
-              s2: supervisor limit, position 1
-              s3: supervisor limit, position 2
+            s2: supervisor limit, position 1
+            s3: supervisor limit, position 2
         "#]],
     );
 }
@@ -527,9 +527,9 @@ fn the_supervisor_limit_skips_only_the_excess_ones() {
         expect![[r#"
             lock s2
             lock a
-              a: about to start on w3
-              s2: about to start on w2
-              s3: supervisor limit, position 1
+            a: about to start on w3
+            s2: about to start on w2
+            s3: supervisor limit, position 1
         "#]],
     );
 }
@@ -543,7 +543,7 @@ fn the_dearer_type_is_created_only_while_the_cheaper_one_is_held() {
         ",
         expect![[r#"
             create type2 for a
-              a: waits for a new type2
+            a: waits for a new type2
         "#]],
     );
 }
@@ -561,9 +561,9 @@ fn a_type_at_capacity_holds_up_only_its_own() {
         ",
         expect![[r#"
             lock other
-              locked: types held (type2 capacity, type3 boot-failing), position 1
-              other: about to start on w1
-              queued: types held (type2 capacity, type3 boot-failing), position 2
+            locked: types held (type2 capacity, type3 boot-failing), position 1
+            other: about to start on w1
+            queued: types held (type2 capacity, type3 boot-failing), position 2
             again at 130.000s
         "#]],
     );
@@ -579,7 +579,7 @@ fn a_hold_that_has_run_out_holds_nothing() {
         ",
         expect![[r#"
             create type1 for a
-              a: waits for a new type1
+            a: waits for a new type1
         "#]],
     );
 }

@@ -183,9 +183,12 @@ fn busy_containers_are_left_alone() {
 
 #[test]
 fn locked_containers_that_nobody_wants_are_unlocked() {
-    check("locked a p0\nlocked b p1", expect![[r#"
+    check(
+        "locked a p0\nlocked b p1",
+        expect![[r#"
         unlock a: PriorityZero
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -288,22 +291,26 @@ fn a_lock_found_at_the_start_waits_for_every_worker_and_then_for_a_fresh_list() 
     expect![[r#"
         again at 60.000s
         start b on w1
-    "#]].assert_eq(&restart.at(2));
+    "#]]
+    .assert_eq(&restart.at(2));
     restart.answers(2, &[]);
     expect![[r#"
         start b on w1
         wants a list
-    "#]].assert_eq(&restart.at(5));
+    "#]]
+    .assert_eq(&restart.at(5));
     restart.list(5);
     expect![[r#"
         start b on w1
         wants a list
-    "#]].assert_eq(&restart.at(6));
+    "#]]
+    .assert_eq(&restart.at(6));
     restart.list(6);
     expect![[r#"
         start a on w1
         start b on w1
-    "#]].assert_eq(&restart.at(7));
+    "#]]
+    .assert_eq(&restart.at(7));
 }
 
 #[test]
@@ -318,12 +325,14 @@ fn a_lock_whose_container_is_found_alive_at_the_last_moment_is_left_alone() {
     restart.list(1);
     expect![[r#"
         again at 60.000s
-    "#]].assert_eq(&restart.at(59));
+    "#]]
+    .assert_eq(&restart.at(59));
     restart.answers(1, &["a"]);
     restart.list(61);
     expect![[r#"
         wants a list
-    "#]].assert_eq(&restart.at(62));
+    "#]]
+    .assert_eq(&restart.at(62));
 }
 
 #[test]
@@ -339,12 +348,14 @@ fn a_lock_that_a_silent_worker_may_use_is_given_back_after_the_stale_lock_timeou
     restart.list(1);
     expect![[r#"
         wants a list
-    "#]].assert_eq(&restart.at(60));
+    "#]]
+    .assert_eq(&restart.at(60));
     restart.list(61);
     expect![[r#"
         unlock a: StaleLock
         unlock b: StaleLock
-    "#]].assert_eq(&restart.at(62));
+    "#]]
+    .assert_eq(&restart.at(62));
 }
 
 #[test]
@@ -358,42 +369,23 @@ fn a_running_container_is_not_lost_while_a_worker_is_silent() {
     );
     for secs in 0..10 {
         restart.list(90 + secs);
-        expect![[r#"
-            again at 600.000s
-        "#]
-            again at 600.000s
-        "#]
-            again at 600.000s
-        "#]
-            again at 600.000s
-        "#]
-            again at 600.000s
-        "#]
-            again at 600.000s
-        "#]
-            again at 600.000s
-        "#]
-            again at 600.000s
-        "#]
-            again at 600.000s
-            wants a list
-        "#]
-            again at 600.000s
-            wants a list
-        "#]].assert_eq(&restart.at(91 + secs));
+        assert!(!restart.at(91 + secs).contains("cancel"));
     }
     restart.situation.pool.workers.clear();
     expect![[r#"
         wants a list
-    "#]].assert_eq(&restart.at(120));
+    "#]]
+    .assert_eq(&restart.at(120));
     restart.list(119);
     expect![[r#"
         wants a list
-    "#]].assert_eq(&restart.at(120));
+    "#]]
+    .assert_eq(&restart.at(120));
     restart.list(121);
     expect![[r#"
         cancel a: NotFound
-    "#]].assert_eq(&restart.at(122));
+    "#]]
+    .assert_eq(&restart.at(122));
 }
 
 #[test]
@@ -410,12 +402,14 @@ fn a_silent_worker_that_is_held_counts_only_for_as_long_as_a_boot_may_take() {
     expect![[r#"
         again at 601.000s
         wants a list
-    "#]].assert_eq(&restart.at(600));
+    "#]]
+    .assert_eq(&restart.at(600));
     restart.list(601);
     expect![[r#"
         cancel a: NotFound
         cancel b: RunnerEnded
-    "#]].assert_eq(&restart.at(602));
+    "#]]
+    .assert_eq(&restart.at(602));
 }
 
 #[test]
@@ -431,11 +425,13 @@ fn a_silent_boot_with_known_runners_hides_nothing() {
     restart.list(1);
     expect![[r#"
         wants a list
-    "#]].assert_eq(&restart.at(2));
+    "#]]
+    .assert_eq(&restart.at(2));
     restart.list(3);
     expect![[r#"
         cancel b: NotFound
-    "#]].assert_eq(&restart.at(4));
+    "#]]
+    .assert_eq(&restart.at(4));
 }
 
 #[test]
@@ -445,11 +441,13 @@ fn with_nothing_found_at_the_start_nothing_is_waited_for() {
     restart.list(1);
     expect![[r#"
         wants a list
-    "#]].assert_eq(&restart.at(1));
+    "#]]
+    .assert_eq(&restart.at(1));
     restart.list(2);
     expect![[r#"
         start a on w1
-    "#]].assert_eq(&restart.at(3));
+    "#]]
+    .assert_eq(&restart.at(3));
 }
 
 #[test]

@@ -24,11 +24,11 @@ fn packing_goes_on_at_quota() {
             lock d
             start a on w1
             start b on w1
-              a: about to start on w1
-              b: about to start on w1
-              c: about to start on w1
-              d: about to start on w1
-              e: max-instances, position 1
+            a: about to start on w1
+            b: about to start on w1
+            c: about to start on w1
+            d: about to start on w1
+            e: max-instances, position 1
             again at 390.000s
         "#]],
     );
@@ -53,10 +53,10 @@ fn at_quota_idle_workers_that_nobody_can_use_make_way_and_the_next_in_line_keeps
             start d on w2
             shut down w1
             shut down w3
-              a: max-instances, position 1
-              b: max-instances, position 2
-              c: max-instances, position 3
-              d: about to start on w2
+            a: max-instances, position 1
+            b: max-instances, position 2
+            c: max-instances, position 3
+            d: about to start on w2
             again at 390.000s
         "#]],
     );
@@ -77,8 +77,8 @@ fn no_more_workers_make_way_than_are_wanted() {
         expect![[r#"
             unlock b: AtQuota
             shut down w2
-              a: max-instances, position 1
-              b: max-instances, position 2
+            a: max-instances, position 1
+            b: max-instances, position 2
             again at 390.000s
         "#]],
     );
@@ -91,7 +91,7 @@ fn no_more_workers_make_way_than_are_wanted() {
         locked a p9 cpu=4
         ",
         expect![[r#"
-              a: max-instances, position 1
+            a: max-instances, position 1
             again at 390.000s
         "#]],
     );
@@ -110,7 +110,7 @@ fn workers_that_are_held_unknown_or_being_created_never_make_way() {
         locked a p9 cpu=4
         ",
         expect![[r#"
-              a: max-instances, position 1
+            a: max-instances, position 1
             again at 390.000s
         "#]],
     );
@@ -127,8 +127,8 @@ fn without_a_single_instance_even_the_next_in_line_is_given_back() {
         expect![[r#"
             unlock a: NoInstances
             unlock b: NoInstances
-              a: quota, position 1
-              b: quota, position 2
+            a: quota, position 1
+            b: quota, position 2
             again at 160.000s
         "#]],
     );
@@ -146,9 +146,9 @@ fn a_create_that_is_refused_for_now_costs_no_worker_and_no_lock() {
         queued c p7 cpu=4
         ",
         expect![[r#"
-              a: rate-limit, position 1
-              b: rate-limit, position 2
-              c: rate-limit, position 3
+            a: rate-limit, position 1
+            b: rate-limit, position 2
+            c: rate-limit, position 3
             again at 103.000s
         "#]],
     );
@@ -170,10 +170,10 @@ fn at_quota_small_containers_go_past_a_big_one_that_waits() {
         expect![[r#"
             lock s1
             lock s2
-              big: max-instances, position 1
-              s1: about to start on w1
-              s2: about to start on w1
-              s3: max-instances, position 2
+            big: max-instances, position 1
+            s1: about to start on w1
+            s2: about to start on w1
+            s3: max-instances, position 2
             again at 390.000s
         "#]],
     );
@@ -196,8 +196,8 @@ fn after_its_patience_the_worker_nearest_to_having_room_is_kept_for_it() {
         expect![[r#"
             lock big
             lock s1
-              big: max-instances, position 1, w1 is kept for it
-              s1: about to start on w2
+            big: max-instances, position 1, w1 is kept for it
+            s1: about to start on w2
         "#]],
     );
 }
@@ -219,8 +219,8 @@ fn after_its_patience_an_instance_of_another_type_is_emptied_to_make_way() {
         expect![[r#"
             lock big
             lock s1
-              big: max-instances, position 1, w2 is kept for it
-              s1: about to start on w1
+            big: max-instances, position 1, w2 is kept for it
+            s1: about to start on w1
         "#]],
     );
     check(
@@ -241,10 +241,10 @@ fn after_its_patience_an_instance_of_another_type_is_emptied_to_make_way() {
             lock s1
             lock s2
             shut down w2
-              big: max-instances, position 1, w2 is kept for it
-              s1: about to start on w1
-              s2: about to start on w1
-              s3: max-instances, position 2
+            big: max-instances, position 1, w2 is kept for it
+            s1: about to start on w1
+            s2: about to start on w1
+            s3: max-instances, position 2
             again at 690.000s
         "#]],
     );
@@ -264,8 +264,8 @@ fn an_instance_already_on_its_way_out_is_enough() {
         ",
         expect![[r#"
             lock s1
-              big: max-instances, position 1
-              s1: about to start on w1
+            big: max-instances, position 1
+            s1: about to start on w1
         "#]],
     );
 }
@@ -286,10 +286,10 @@ fn at_most_one_worker_in_four_is_kept() {
         expect![[r#"
             lock big1
             lock big2
-              big1: max-instances, position 1, w1 is kept for it
-              big2: max-instances, position 2, w2 is kept for it
-              big3: max-instances, position 3
-              big4: max-instances, position 4
+            big1: max-instances, position 1, w1 is kept for it
+            big2: max-instances, position 2, w2 is kept for it
+            big3: max-instances, position 3
+            big4: max-instances, position 4
         "#]],
     );
 }
@@ -308,9 +308,9 @@ fn a_kept_worker_takes_no_lower_container_even_if_that_is_locked_too() {
         ",
         expect![[r#"
             unlock small: AtQuota
-              big: max-instances, position 1, w1 is kept for it
-              small: max-instances, position 2
-              urgent: max-instances, position 3
+            big: max-instances, position 1, w1 is kept for it
+            small: max-instances, position 2
+            urgent: max-instances, position 3
             again at 650.000s
         "#]],
     );
@@ -334,10 +334,10 @@ fn however_old_a_container_is_it_does_not_go_before_higher_ones() {
             lock urgent1
             lock urgent2
             lock big
-              big: max-instances, position 1, w1 is kept for it
-              old: max-instances, position 2
-              urgent1: about to start on w2
-              urgent2: about to start on w1
+            big: max-instances, position 1, w1 is kept for it
+            old: max-instances, position 2
+            urgent1: about to start on w2
+            urgent2: about to start on w1
         "#]],
     );
 }
@@ -358,8 +358,8 @@ fn a_container_whose_types_are_all_held_gets_a_worker_kept_too() {
         expect![[r#"
             lock big
             lock small
-              big: types held (type8 capacity), position 1, w2 is kept for it
-              small: about to start on w1
+            big: types held (type8 capacity), position 1, w2 is kept for it
+            small: about to start on w1
             again at 430.000s
         "#]],
     );
@@ -379,10 +379,10 @@ fn creates_never_exceed_the_limit_on_instances() {
         expect![[r#"
             create type1 for a
             create type1 for b
-              a: waits for a new type1
-              b: waits for a new type1
-              c: max-instances, position 1
-              d: max-instances, position 2
+            a: waits for a new type1
+            b: waits for a new type1
+            c: max-instances, position 1
+            d: max-instances, position 2
             again at 390.000s
         "#]],
     );
