@@ -201,6 +201,7 @@ fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>) -> CloudVms {
         timeout_stale_run_lock: read!(duration, "TimeoutStaleRunLock"),
         timeout_term: read!(duration, "TimeoutTERM"),
         timeout_kill: read!(some_duration, "TimeoutKILL"),
+        timeout_api: read!(duration, "TimeoutAPI"),
         max_cloud_ops_per_second: read!(limit, "MaxCloudOpsPerSecond"),
         max_concurrent_instance_create_ops: read!(limit, "MaxConcurrentInstanceCreateOps"),
         max_instances: read!(limit, "MaxInstances"),

@@ -193,6 +193,8 @@ pub struct CloudVms {
     pub timeout_term: Duration,
     /// Our own: after SIGTERM in vain, SIGKILL once, and this long for it to work; `None`: never.
     pub timeout_kill: Option<Duration>,
+    /// Our own: how long a call to the API may take, a list with all its pages counting as one (facts K14).
+    pub timeout_api: Duration,
     /// Most calls to the cloud a second; `None`: no limit.
     pub max_cloud_ops_per_second: Option<u32>,
     /// Most creations at a time; `None`: no limit.

@@ -8,16 +8,10 @@ use crate::{Format, Loaded, duration, keys, keys::Kind, mask, path::KeyPath, sch
 /// fell back to their defaults, all instance types. Secrets are masked.
 pub fn dump(loaded: &Loaded, format: Format) -> String {
     let mut cluster = Value::Object(loaded.merged.clone());
-    for key in keys::READ.iter().filter(|key| key.kind == Kind::Duration) {
+    for key in keys::all().filter(|key| key.kind == Kind::Duration) {
         let pointer = format!("/{}", key.path.replace('.', "/"));
-        let default = schema::defaults().get(key.path.split('.').next().unwrap_or_default());
-        let default = default.and_then(|section| {
-            section.pointer(&format!(
-                "/{}",
-                key.path.split_once('.')?.1.replace('.', "/")
-            ))
-        });
-        if let (Some(value), Some(default)) = (cluster.pointer_mut(&pointer), default) {
+        let value = cluster.pointer_mut(&pointer);
+        if let (Some(value), Some(default)) = (value, schema::default_at(key.path)) {
             let nanos = value.as_str().and_then(|text| duration::parse(text).ok());
             if nanos.is_some_and(|nanos| nanos <= 0) {
                 *value = default.clone();

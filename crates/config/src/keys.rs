@@ -66,7 +66,7 @@ const fn key(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
 }
 
 /// Keys of our own: Arvados knows nothing of them, the Go dispatcher warns of them, runners never see them.
-pub(crate) const OWN: [(Key, &str); 2] = [
+pub(crate) const OWN: [(Key, &str); 3] = [
     (
         key(
             "Containers.CloudVMs.TimeoutKILL",
@@ -78,6 +78,14 @@ pub(crate) const OWN: [(Key, &str); 2] = [
     ),
     (
         key(
+            "Containers.CloudVMs.TimeoutAPI",
+            Kind::Duration,
+            "how long a call to the API may take, a list with all its pages counting as one",
+        ),
+        "\"1m\"",
+    ),
+    (
+        key(
             "Containers.CloudVMs.MaxCommandOutput",
             Kind::Size,
             "how much output of one command on an instance is kept; what exceeds it is dropped and marked",
@@ -85,6 +93,11 @@ pub(crate) const OWN: [(Key, &str); 2] = [
         "16777216",
     ),
 ];
+
+/// Every key that the dispatcher reads, our own among them.
+pub(crate) fn all() -> impl Iterator<Item = &'static Key> {
+    READ.iter().chain(OWN.iter().map(|(key, _)| key))
+}
 
 /// Our own keys with their defaults, as one object.
 pub(crate) fn own_defaults() -> Map<String, Value> {

@@ -99,7 +99,7 @@ impl<'a> Reader<'a> {
         if let Some(duration) = positive(self.value(path)) {
             return duration;
         }
-        let default = at(schema::defaults(), path);
+        let default = schema::default_at(path).expect("a key of our tables");
         let (path, value) = (KeyPath::dotted(path), self.text(path));
         let default_text = default.as_str().unwrap_or_default();
         self.report.warning(

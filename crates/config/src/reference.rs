@@ -43,11 +43,7 @@ fn row(key: &Key) -> String {
 }
 
 fn default(key: &Key) -> String {
-    let mut path = key.path.split('.');
-    let mut value = schema::defaults().get(path.next().unwrap_or_default());
-    for name in path {
-        value = value.and_then(|section| section.get(name));
-    }
+    let value = schema::default_at(key.path);
     match (key.kind, value) {
         (Kind::Verbatim, _) => String::new(),
         (Kind::Map | Kind::Texts, _) => "empty".to_owned(),

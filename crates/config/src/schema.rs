@@ -41,6 +41,16 @@ pub(crate) fn defaults() -> &'static Map<String, Value> {
     })
 }
 
+/// The default of a key or section that a table of ours names.
+pub(crate) fn default_at(path: &str) -> Option<&'static Value> {
+    default_of(path.split('.'))
+}
+
+fn default_of<'a>(mut keys: impl Iterator<Item = &'a str>) -> Option<&'static Value> {
+    let first = defaults().get(keys.next()?)?;
+    keys.try_fold(first, |section, key| section.get(key))
+}
+
 fn overlay(under: &mut Map<String, Value>, over: Map<String, Value>) {
     for (key, value) in over {
         match (under.get_mut(&key), value) {
@@ -54,19 +64,13 @@ fn overlay(under: &mut Map<String, Value>, over: Map<String, Value>) {
 
 /// The entry of our table for a key that the dispatcher reads.
 pub(crate) fn read_by_us(path: &KeyPath) -> Option<&'static Key> {
-    keys::READ
-        .iter()
-        .chain(keys::OWN.iter().map(|(key, _)| key))
-        .find(|key| path.matches(key.path))
+    keys::all().find(|key| path.matches(key.path))
 }
 
 /// Whether a mistake at this key, or in this section, concerns the dispatcher.
 pub(crate) fn concerns_us(path: &KeyPath) -> bool {
     let in_texts = |key: &Key| key.kind == Kind::Texts && path.starts_with(key.path);
-    keys::READ
-        .iter()
-        .any(|key| path.leads_to(key.path) || in_texts(key))
-        || keys::OWN.iter().any(|(key, _)| path.leads_to(key.path))
+    keys::all().any(|key| path.leads_to(key.path) || in_texts(key))
 }
 
 /// Whether a section takes names of the operator's own.
@@ -89,14 +93,7 @@ const INNER_SETS: [&str; 2] = ["Volumes.*.AccessViaHosts", "Volumes.*.StorageCla
 
 /// Whether the operator's names in this open section have sections below them, so that a name alone means something.
 pub(crate) fn names_are_sections(path: &KeyPath) -> bool {
-    let mut default = None;
-    for (depth, key) in path.keys().iter().enumerate() {
-        default = if depth == 0 {
-            defaults().get(key)
-        } else {
-            default.and_then(|d: &Value| d.get(key))
-        };
-    }
+    let default = default_of(path.keys().iter().map(String::as_str));
     let known_open = default
         .and_then(Value::as_object)
         .is_some_and(|map| is_open(path, map));

@@ -316,9 +316,12 @@ fn check_tells_what_the_driver_says_among_the_rest() {
 
 #[test]
 fn runners_get_no_keys_of_our_own() {
-    let text = with_cloud_vms("TimeoutKILL: 5s\nMaxCommandOutput: 1MiB\nMaxInstances: 3\n");
+    let text = with_cloud_vms(
+        "TimeoutKILL: 5s\nTimeoutAPI: 9s\nMaxCommandOutput: 1MiB\nMaxInstances: 3\n",
+    );
     let loaded = read(&text).unwrap();
     assert_eq!(loaded.config.cloud_vms.timeout_kill.unwrap().as_secs(), 5);
+    assert_eq!(loaded.config.cloud_vms.timeout_api.as_secs(), 9);
     assert_eq!(loaded.config.cloud_vms.max_command_output_bytes, 1 << 20);
     let mut expected = crate::defaults::arvados()["Containers"]["CloudVMs"].clone();
     expected["MaxInstances"] = 3.into();

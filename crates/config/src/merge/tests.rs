@@ -124,6 +124,7 @@ PostgreSQL: {Connection: {host: db, sslmode: disable}}
         expected.insert(path.clone(), value.clone());
     }
     // Keys of our own.
+    expected.insert("/Containers/CloudVMs/TimeoutAPI".into(), json!("1m"));
     expected.insert("/Containers/CloudVMs/TimeoutKILL".into(), json!("0s"));
     expected.insert(
         "/Containers/CloudVMs/MaxCommandOutput".into(),
