@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use dispatch_model::{InstanceId, InstanceSecret, InstanceType};
 
-use crate::{CloudError, exec::Executor};
+use crate::{Clock, CloudError, exec::Executor};
 
 /// Tags of an instance.
 pub type Tags = BTreeMap<String, String>;
@@ -39,6 +39,8 @@ pub struct DriverContext {
     pub image_id: String,
     /// The public half of the dispatcher's key as a line of authorized_keys; `None` if `DeployPublicKey` is false.
     pub public_key: Option<String>,
+    /// What `CloudErrorClass::RateLimited` counts by.
+    pub clock: Clock,
 }
 
 /// All our instances in one account.

@@ -3,9 +3,14 @@
 //! A driver crate depends on this crate and on `dispatch-model` alone. It translates calls and classifies errors; it
 //! does not decide. Whatever must survive a crash of the daemon is written on the instance as tags.
 
+mod clock;
 mod driver;
 mod error;
 pub mod exec;
+mod limiter;
+mod wrap;
 
+pub use clock::Clock;
 pub use driver::{CreateOrder, Driver, DriverContext, Instance, InstanceSet, Tags};
 pub use error::CloudError;
+pub use wrap::{Observer, Operation, WrapSettings, Wrapped};
