@@ -103,7 +103,7 @@ pub(crate) fn choose(
         return Err(Impossible::NoTypes);
     }
     if let Some(absurdity) = gpu::absurdity(&want.gpu) {
-        return Err(Impossible::Unfit(reason::cannot_run(&absurdity)));
+        return Err(Impossible::Unfit(reason::cannot_be_run(&absurdity)));
     }
     let mut fitting: Vec<&InstanceType> = types
         .values()

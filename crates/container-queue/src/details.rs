@@ -86,3 +86,52 @@ impl Details {
 
 /// How a time that is not known is written.
 const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
+
+#[cfg(test)]
+mod tests {
+    use dispatch_model::Time;
+
+    use super::*;
+    use crate::row;
+
+    /// What the Go dispatcher answered for a container that its own list shows like this.
+    #[test]
+    fn a_container_is_answered_like_the_recorded_ones() {
+        let recorded = include_str!("../../../tests/transcripts/management.jsonl");
+        let mut compared = 0;
+        for line in recorded.lines() {
+            let line: Value = serde_json::from_str(line).expect("a line of JSON");
+            for item in line["items"].as_array().into_iter().flatten() {
+                let container = &item["container"];
+                if container.is_null() {
+                    continue;
+                }
+                let row = row::read_row(&crate::json(container)).expect("a row");
+                let request = row.request.expect("a request");
+                let details = Details {
+                    constraints: request.constraints,
+                    parameters: request.parameters,
+                    container_image: request.container_image,
+                    locked_by: row.locked_by,
+                    problem: None,
+                };
+                let entry = QueueEntry {
+                    id: row.id,
+                    state: row.state,
+                    priority: row.priority,
+                    created_at: request.created_at,
+                    first_seen: Time::ZERO,
+                    first_seen_wall: jiff::Timestamp::UNIX_EPOCH,
+                    supervisor: details.parameters.supervisor,
+                    sizing: Default::default(),
+                    locked_here: false,
+                    busy: false,
+                    as_of: Time::ZERO,
+                };
+                assert_eq!(details.container_json(&entry), *container);
+                compared += 1;
+            }
+        }
+        assert!(compared > 2, "only {compared} recorded containers");
+    }
+}

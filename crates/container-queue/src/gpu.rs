@@ -31,7 +31,7 @@ impl Demand {
     /// Whether the type meets this demand of the container.
     pub(crate) fn is_met(self, needs: &GpuNeeds, has: &Gpu) -> bool {
         if needs.device_count == 0 {
-            return self != Demand::Stack || stack_of(has) == "";
+            return self != Demand::Stack || stack_of(has).is_empty();
         }
         match self {
             Demand::Stack => needs.stack == stack_of(has),

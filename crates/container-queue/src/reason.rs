@@ -36,9 +36,14 @@ pub(crate) fn explain(
     cannot_run(&too_little(want, &left))
 }
 
-/// The sentence around the cause.
-pub(crate) fn cannot_run(cause: &str) -> String {
+/// The sentence around a cause that lies in the instance types.
+fn cannot_run(cause: &str) -> String {
     format!("no instance type of this cluster can run this container: {cause}")
+}
+
+/// The sentence around a cause that lies in the container's own record.
+pub(crate) fn cannot_be_run(cause: &str) -> String {
+    format!("this container cannot be run: {cause}")
 }
 
 fn unmet_gpu_demand(want: &Want, demand: Demand, others: &[&InstanceType]) -> String {
@@ -177,23 +182,36 @@ impl Measure {
             ),
             Measure::Ram => but_has(
                 want.needs.ram_bytes,
-                &format!(
-                    "of RAM ({} asked for, the rest is what Arvados needs beside it)",
-                    bytes_for_people(want.ram_asked_bytes)
+                &of_which(
+                    "of RAM",
+                    want.needs.ram_bytes,
+                    want.ram_asked_bytes,
+                    "asked for, the rest is what Arvados needs beside it",
                 ),
                 most.ram_bytes,
                 most,
             ),
             Measure::Scratch => but_has(
                 want.needs.scratch_bytes,
-                &format!(
-                    "of scratch ({} for temporary files, the rest for its image and cache)",
-                    bytes_for_people(want.tmp_asked_bytes)
+                &of_which(
+                    "of scratch",
+                    want.needs.scratch_bytes,
+                    want.tmp_asked_bytes,
+                    "for temporary files, the rest for its image and cache",
                 ),
                 most.scratch_bytes(),
                 most,
             ),
         }
+    }
+}
+
+/// "of RAM (1 GiB asked for, ...)": explains why more is needed than was asked for, if it is.
+fn of_which(of_what: &str, needed: u64, asked: u64, explanation: &str) -> String {
+    if needed == asked {
+        of_what.to_owned()
+    } else {
+        format!("{of_what} ({} {explanation})", bytes_for_people(asked))
     }
 }
 

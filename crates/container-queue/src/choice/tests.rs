@@ -223,7 +223,7 @@ fn what_is_beyond_every_type_is_named_with_the_most_there_is() {
         &want(9, 1, 200),
         1.5,
         expect![
-            "no instance type of this cluster can run this container: it needs 9 VCPUs, and the most that a type here has is 8 (dear); and it needs 200 GiB of scratch (200 GiB for temporary files, the rest for its image and cache), and the most that a type here has is 100 GiB (small2)"
+            "no instance type of this cluster can run this container: it needs 9 VCPUs, and the most that a type here has is 8 (dear); and it needs 200 GiB of scratch, and the most that a type here has is 100 GiB (small2)"
         ],
     );
     check(
@@ -329,7 +329,7 @@ fn the_unmet_demand_on_gpus_is_named() {
         &with_gpu(want(1, 1, 1), "soon", "9.0", 1, 8),
         1.5,
         expect![[
-            r#"no instance type of this cluster can run this container: it asks for the GPU driver version "soon", which is not a version number"#
+            r#"this container cannot be run: it asks for the GPU driver version "soon", which is not a version number"#
         ]],
     );
     // Then what is measured counts among the types with the right GPUs.

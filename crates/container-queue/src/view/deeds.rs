@@ -228,7 +228,9 @@ impl View {
         let Some(Doing {
             what,
             sent_at: Some(sent_at),
-        }) = entry.doing.take_if(|doing| doing.sent_at.is_some() && expected(&doing.what))
+        }) = entry
+            .doing
+            .take_if(|doing| doing.sent_at.is_some() && expected(&doing.what))
         else {
             return;
         };
@@ -265,15 +267,6 @@ impl View {
         }
         // The state is what the API says, not what was asked for (facts Q23).
         let before = entry.update(reply.state, reply.priority, reply.locked_by, sent_at);
-        if let Some(failure) = entry.cancel_refused.take()
-            && !entry.state.is_final()
-        {
-            out.facts.push(Fact::DeedFailed {
-                id: id.clone(),
-                deed: Deed::Cancel,
-                failure,
-            });
-        }
         if let What::ReadThenCancel { state, reason } = what
             && state == reply.state
         {

@@ -18,6 +18,8 @@ pub(super) struct Entry {
     pub(super) priority: i64,
     pub(super) details: Arc<Details>,
     pub(super) mounts: Mounts,
+    /// Why its mounts could not be read so far, though it was asked for alone.
+    pub(super) mounts_trouble: Option<String>,
     pub(super) as_of: Time,
     /// When something else than a poll last told or changed something: rows that were asked for earlier are old (Q1).
     pub(super) told_at: Step,
@@ -67,6 +69,7 @@ impl Entry {
             priority: row.priority,
             details: Arc::new(details_of(&request, row.locked_by)),
             mounts: Mounts::Unread,
+            mounts_trouble: None,
             as_of: asked_at,
             told_at: 0,
             doing: None,
@@ -131,10 +134,17 @@ impl Entry {
                 problem = Some(format!("the container's record cannot be read: {bad}"));
                 self.sizing = Arc::default();
             }
-            (None, Mounts::Unread) => self.sizing = chooser.size_without_mounts(&self.request),
+            (None, Mounts::Unread) => {
+                self.sizing = chooser.size_without_mounts(&self.request);
+                problem = (self.mounts_trouble.as_ref()).map(|trouble| {
+                    format!(
+                        "the container's mounts cannot be read, which is tried again: {trouble}"
+                    )
+                });
+            }
             (None, Mounts::Bad(bad)) => {
                 self.sizing = chooser.size_without_mounts(&self.request);
-                impossible = Some(reason::cannot_run(&format!(
+                impossible = Some(reason::cannot_be_run(&format!(
                     "its mounts cannot be understood ({bad})"
                 )));
             }
@@ -168,8 +178,7 @@ impl Entry {
 
     /// What the planner sees of it, if anything yet.
     pub(super) fn shown(&self, id: &ContainerId) -> Option<QueueEntry> {
-        let waits_to_be_sized =
-            self.mounts == Mounts::Unread && self.request_problem.is_none();
+        let waits_to_be_sized = self.mounts == Mounts::Unread && self.details.problem.is_none();
         if self.state == ContainerState::Queued && waits_to_be_sized {
             return None;
         }

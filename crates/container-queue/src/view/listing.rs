@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dispatch_model::{ContainerId, ContainerState, Now};
 
 use crate::{
-    ApiFailure, Effects, Fact, Leaving, PollRows, Request,
+    ApiFailure, Deed, Effects, Fact, Leaving, PollRows, Request,
     row::{self, Row},
     view::{View, entry::Entry, pace::Polling},
 };
@@ -171,9 +171,18 @@ impl View {
         before: Option<ContainerState>,
         out: &mut Effects,
     ) {
-        let Some(entry) = self.entries.get(id) else {
+        let Some(entry) = self.entries.get_mut(id) else {
             return;
         };
+        if let Some(failure) = entry.cancel_refused.take()
+            && !entry.state.is_final()
+        {
+            out.facts.push(Fact::DeedFailed {
+                id: id.clone(),
+                deed: Deed::Cancel,
+                failure,
+            });
+        }
         if let Some(from) = before {
             out.facts.push(Fact::Changed {
                 id: id.clone(),

@@ -238,6 +238,12 @@ impl View {
             }
             Err(failure) => {
                 self.mounts.failed(&ids, failure.kind, now.time);
+                if let [id] = ids.as_slice()
+                    && let Some(entry) = self.entries.get_mut(id)
+                {
+                    entry.mounts_trouble = Some(failure.to_string());
+                    self.size(id, out);
+                }
                 out.facts.push(Fact::MountsUnread {
                     ids: ids.clone(),
                     failure,

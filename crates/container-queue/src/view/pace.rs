@@ -121,7 +121,11 @@ impl PollPace {
         let took = now.since(polling.asked_at);
         self.failed_in_a_row = 0;
         self.cut_at = truncated.then_some(polling.wanted);
-        self.wait(self.interval.max(took), self.interval.min(POKED_PAUSE).max(took), now);
+        self.wait(
+            self.interval.max(took),
+            self.interval.min(POKED_PAUSE).max(took),
+            now,
+        );
     }
 
     /// It failed; how many did so in a row.
@@ -135,9 +139,7 @@ impl PollPace {
 
     fn wait(&mut self, pause: Duration, pause_min: Duration, now: Time) {
         self.not_before = now + pause_min;
-        self.state = State::Waiting {
-            until: now + pause,
-        };
+        self.state = State::Waiting { until: now + pause };
         if self.poked {
             self.poke(now);
         }
