@@ -1,3 +1,14 @@
 //! Runs an Arvados cluster's containers on cloud VMs.
 
-fn main() {}
+mod cli;
+mod commands;
+mod drivers;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse_from(cli::modernized(std::env::args_os()));
+    commands::execute(cli)
+}

@@ -1,1 +1,24 @@
-//! The shell: owns the brain and obeys its commands.
+//! The shell: owns the brain, hands it everything that happens, and obeys its commands.
+//!
+//! Nothing is decided here. [`shell`](crate::run) is one loop; `hands` turns each command into one call with a deadline,
+//! whose answer is exactly one input; everything else prepares those calls ([`Runner`], [`Settings`]) or shows what
+//! goes on (`backend`, `facts`, `health`).
+
+mod api_calls;
+mod backend;
+mod clock;
+mod cloud_calls;
+mod daemon;
+mod exit_watch;
+mod facts;
+mod hands;
+mod health;
+mod instance_calls;
+mod masking;
+mod render;
+mod runner_binary;
+mod settings;
+mod shell;
+
+pub use daemon::{Environment, Start, StartError, run};
+pub use runner_binary::{RunnerBinary, RunnerBinaryError};

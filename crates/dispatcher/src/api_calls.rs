@@ -1,0 +1,107 @@
+//! Calls to the Arvados API: each request of the queue becomes one call, each answer one input.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use dispatch_arvados_client::{ApiError, Client};
+use dispatch_brain::Input;
+use dispatch_container_queue::{ApiFailure, Event, FailureKind, PollRows, Request};
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::health::Health;
+
+/// How long calls to the API may take, waiting for the limiter included.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ApiDeadlines {
+    /// A whole poll with all its pages, or a batch of mounts.
+    pub(crate) list: Duration,
+    /// One call about one container.
+    pub(crate) deed: Duration,
+}
+
+/// What the calls share.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) client: Arc<Client>,
+    pub(crate) deadlines: ApiDeadlines,
+    pub(crate) health: Arc<Health>,
+    /// Where a 503 is told beside the answer.
+    pub(crate) inputs: mpsc::Sender<Input>,
+}
+
+impl Api {
+    /// Makes the call, and answers with one input, whatever happens.
+    #[expect(clippy::disallowed_methods, reason = "turns a duration into the deadline of a call")]
+    pub(crate) fn call(self, request: Request) -> impl Future<Output = Input> + Send + 'static {
+        async move {
+            let by = |within: Duration| Instant::now() + within;
+            let client = &*self.client;
+            let deed = by(self.deadlines.deed);
+            let list = by(self.deadlines.list);
+            let before = client.last_503();
+            let answer = Input::Queue(match request {
+                Request::WhoAmI => Event::WhoAmI(client.current_token(deed).await.map_err(failure)),
+                Request::Poll { token_uuid, known, queued_wanted } => {
+                    let result = client.poll(&token_uuid, &known, queued_wanted, list).await;
+                    self.health.polled(result.is_ok());
+                    Event::Polled(result.map_err(failure).map(|answer| PollRows {
+                        rows: answer.rows,
+                        gone: answer.gone,
+                        unasked: answer.unasked,
+                        truncated: answer.truncated,
+                    }))
+                }
+                Request::ReadMounts { ids } => {
+                    let result = client.mounts(&ids, list).await.map_err(failure);
+                    Event::MountsRead { ids, result }
+                }
+                Request::Lock { id } => {
+                    let result = client.lock(&id, deed).await.map_err(failure);
+                    Event::Locked { id, result }
+                }
+                Request::Unlock { id } => {
+                    let result = client.unlock(&id, deed).await.map_err(failure);
+                    Event::Unlocked { id, result }
+                }
+                Request::Cancel { id, runtime_status } => {
+                    let result = client.cancel(&id, runtime_status.as_ref(), deed).await.map_err(failure);
+                    Event::Cancelled { id, result }
+                }
+                Request::Read { id } => {
+                    let result = client.read(&id, deed).await.map_err(failure);
+                    Event::Read { id, result }
+                }
+            });
+            if client.last_503() != before {
+                // Nobody listens any more only when the daemon has stopped.
+                let _ = self.inputs.send(Input::ApiOverloaded).await;
+            }
+            answer
+        }
+    }
+}
+
+/// What the brain is told if a call's task dies.
+pub(crate) fn lost(request: &Request) -> Input {
+    let failure = || ApiFailure { kind: FailureKind::Unreachable, message: "the call's task died".to_owned() };
+    Input::Queue(match request {
+        Request::WhoAmI => Event::WhoAmI(Err(failure())),
+        Request::Poll { .. } => Event::Polled(Err(failure())),
+        Request::ReadMounts { ids } => Event::MountsRead { ids: ids.clone(), result: Err(failure()) },
+        Request::Lock { id } => Event::Locked { id: id.clone(), result: Err(failure()) },
+        Request::Unlock { id } => Event::Unlocked { id: id.clone(), result: Err(failure()) },
+        Request::Cancel { id, .. } => Event::Cancelled { id: id.clone(), result: Err(failure()) },
+        Request::Read { id } => Event::Read { id: id.clone(), result: Err(failure()) },
+    })
+}
+
+fn failure(error: ApiError) -> ApiFailure {
+    let kind = match &error {
+        ApiError::Status { status, .. } => FailureKind::Status(*status),
+        ApiError::NotSent { .. } => FailureKind::NotSent,
+        ApiError::TimedOut { .. } => FailureKind::TimedOut,
+        ApiError::Unusable { .. } => FailureKind::Undecodable,
+        // Whatever else there may be one day: nobody knows whether the call had an effect.
+        _ => FailureKind::Unreachable,
+    };
+    ApiFailure { kind, message: error.to_string() }
+}

@@ -1,0 +1,99 @@
+//! What the management API can ask and wish.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use async_trait::async_trait;
+use dispatch_brain::{Snapshot, Wish};
+use dispatch_management_api::{Backend, NotFound, RequestRecord, wire};
+use dispatch_model::{ContainerId, IdleBehavior, InstanceId, InstanceType, InstanceTypeName};
+use dispatch_telemetry::Metrics;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{health::Health, render, shell::AskedWish};
+
+/// Reads snapshots, and passes wishes on to the loop.
+pub(crate) struct Answers {
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) wishes: mpsc::Sender<AskedWish>,
+    pub(crate) types: BTreeMap<InstanceTypeName, Arc<InstanceType>>,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Answers {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshots.borrow())
+    }
+
+    /// The loop answers at once; if it is gone, nothing is there any more.
+    async fn wish(&self, wish: Wish) -> Result<(), NotFound> {
+        tracing::info!(?wish, "an operator wishes");
+        let (answer, answered) = oneshot::channel();
+        self.wishes.send((wish, answer)).await.map_err(|_| NotFound)?;
+        match answered.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(dispatch_brain::NotFound)) | Err(_) => Err(NotFound),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Answers {
+    fn containers(&self) -> Vec<wire::Container> {
+        let snapshot = self.snapshot();
+        snapshot.containers().iter().map(|view| render::container(view, &self.types)).collect()
+    }
+
+    fn container(&self, id: &ContainerId) -> Option<wire::Container> {
+        Some(render::container(&self.snapshot().container(id)?, &self.types))
+    }
+
+    fn instances(&self) -> Vec<wire::Instance> {
+        render::instances(&self.snapshot())
+    }
+
+    async fn kill_container(&self, container: ContainerId, reason: String) -> Result<(), NotFound> {
+        self.wish(Wish::KillContainer { container, reason }).await
+    }
+
+    async fn set_idle_behavior(&self, instance: InstanceId, behavior: IdleBehavior) -> Result<(), NotFound> {
+        self.wish(Wish::SetIdleBehavior { instance, behavior }).await
+    }
+
+    async fn kill_instance(&self, instance: InstanceId, reason: String) -> Result<(), NotFound> {
+        self.wish(Wish::KillInstance { instance, reason }).await
+    }
+
+    fn metrics_text(&self) -> String {
+        self.refresh();
+        self.metrics.render()
+    }
+
+    fn metrics_json(&self) -> serde_json::Value {
+        self.refresh();
+        self.metrics.render_json()
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.health.check(&self.snapshot())
+    }
+
+    fn answered(&self, record: RequestRecord) {
+        let seconds = record.total.as_secs_f64();
+        tracing::info!(
+            RequestID = record.request_id,
+            reqMethod = record.method,
+            reqPath = record.path,
+            remoteAddr = record.remote,
+            respStatusCode = record.status,
+            respBytes = record.body_bytes,
+            timeTotal = seconds,
+            "response"
+        );
+        let code = record.status.to_string();
+        self.metrics.request(&code, &record.method.to_lowercase(), record.total);
+        if record.limited {
+            self.metrics.request_queue("api", "normal", record.queued, record.gave_up);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Turns each command into one call with a deadline, whose answer is exactly one input.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+};
+
+use dispatch_brain::{Command, Input};
+use dispatch_cloud::exec::{Connection, ExecError, Executor, Target};
+use dispatch_model::{CloudErrorClass, InstanceSecret, Time, WorkerId};
+use dispatch_worker::{Action, Event, Failure, ProbeFailure, ProbeReport, SignalOutcome};
+use futures_util::FutureExt;
+use tokio::{sync::mpsc, task::JoinSet};
+
+use crate::{
+    api_calls::{self, Api},
+    cloud_calls::Cloud,
+    exit_watch::ExitWatch,
+    instance_calls::OnInstance,
+};
+
+/// Obeys.
+pub(crate) struct Hands {
+    api: Api,
+    cloud: Cloud,
+    executor: Arc<dyn Executor>,
+    on_instance: Arc<OnInstance>,
+    watch_script: Arc<str>,
+    attached: BTreeMap<WorkerId, Attached>,
+    inputs: mpsc::Sender<Input>,
+    calls: JoinSet<()>,
+}
+
+/// One worker's connection, and what hangs on it.
+struct Attached {
+    connection: Arc<dyn Connection>,
+    address: String,
+    first_connected: Arc<OnceLock<Time>>,
+    watch: Option<ExitWatch>,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.connection.close();
+    }
+}
+
+impl Hands {
+    pub(crate) fn new(
+        api: Api,
+        cloud: Cloud,
+        executor: Arc<dyn Executor>,
+        on_instance: Arc<OnInstance>,
+        watch_script: Arc<str>,
+        inputs: mpsc::Sender<Input>,
+    ) -> Hands {
+        let (attached, calls) = (BTreeMap::new(), JoinSet::new());
+        Hands { api, cloud, executor, on_instance, watch_script, attached, inputs, calls }
+    }
+
+    /// Begins to obey; returns at once.
+    pub(crate) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Api(request) => {
+                let lost = api_calls::lost(&request);
+                self.call(self.api.clone().call(request), lost);
+            }
+            Command::Pool(action) => self.obey_pool(action),
+        }
+    }
+
+    /// Reaps calls that have ended; returns when one has.
+    pub(crate) async fn reap(&mut self) {
+        if self.calls.join_next().await.is_none() {
+            std::future::pending().await
+        }
+    }
+
+    /// How many calls are under way.
+    pub(crate) fn n_calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn obey_pool(&mut self, action: Action) {
+        match action {
+            Action::List { call, within } => {
+                let list = self.cloud.clone().list(within);
+                let event = move |result| Input::Pool(Event::Listed { call, result });
+                self.call(list.map(event), event(Err(task_died())));
+            }
+            Action::Create { call, worker, instance_type, tags, secret, within } => {
+                let create = self.cloud.clone().create(instance_type, tags, secret, within);
+                let event = move |result| Input::Pool(Event::Created { call, worker, result });
+                self.call(create.map(event), event(Err(task_died())));
+            }
+            Action::Destroy { call, worker, instance, within } => {
+                let destroy = self.cloud.clone().destroy(instance, within);
+                let event = move |result| Input::Pool(Event::Destroyed { call, worker, result });
+                self.call(destroy.map(event), event(Err(task_died())));
+            }
+            Action::SetTags { call, worker, instance, tags, within } => {
+                let set_tags = self.cloud.clone().set_tags(instance, tags, within);
+                let event = move |result| Input::Pool(Event::Tagged { call, worker, result });
+                self.call(set_tags.map(event), event(Err(task_died())));
+            }
+            Action::Attach { worker, instance: _, address, secret } => self.attach(worker, address, secret),
+            Action::Detach { worker } => {
+                self.attached.remove(&worker);
+            }
+            Action::Probe { call, worker, order } => {
+                let on_instance = Arc::clone(&self.on_instance);
+                let event = move |report| Input::Pool(Event::Probed { call, worker, report });
+                let Some(attached) = self.attached.get(&worker) else {
+                    return self.call(std::future::ready(event(no_connection())), event(no_connection()));
+                };
+                let (connection, first) = (Arc::clone(&attached.connection), Arc::clone(&attached.first_connected));
+                let probe = async move { event(on_instance.probe(&*connection, &order, &first).await) };
+                self.call(probe, event(no_connection()));
+            }
+            Action::Start { call, worker, container, sizing, gpus, instance_type, within } => {
+                let on_instance = Arc::clone(&self.on_instance);
+                let id = container.clone();
+                let event = move |result| Input::Pool(Event::Started { call, worker, container: id, result });
+                let lost = event.clone()(Err("the call's task died".to_owned()));
+                let Some(attached) = self.attached.get(&worker) else {
+                    let error = Err(ExecError::NoAddress.to_string());
+                    return self.call(std::future::ready(event(error)), lost);
+                };
+                let (connection, address) = (Arc::clone(&attached.connection), attached.address.clone());
+                let vcpus = sizing.needs.vcpus;
+                let start = async move {
+                    let start = on_instance.start(&*connection, &address, &container, vcpus, &gpus, &instance_type, within);
+                    event(start.await)
+                };
+                self.call(start, lost);
+            }
+            Action::Signal { call, worker, container, signal, within } => {
+                let on_instance = Arc::clone(&self.on_instance);
+                let id = container.clone();
+                let event = move |outcome| Input::Pool(Event::Signalled { call, worker, container: id, outcome });
+                let lost = event.clone()(SignalOutcome::Failed("the call's task died".to_owned()));
+                let Some(attached) = self.attached.get(&worker) else {
+                    let outcome = SignalOutcome::Failed(ExecError::NoAddress.to_string());
+                    return self.call(std::future::ready(event(outcome)), lost);
+                };
+                let connection = Arc::clone(&attached.connection);
+                let send = async move { event(on_instance.signal(&*connection, &container, signal, within).await) };
+                self.call(send, lost);
+            }
+            Action::Watch { worker, containers } => self.watch(worker, containers.into_iter().collect()),
+        }
+    }
+
+    fn attach(&mut self, worker: WorkerId, address: String, secret: Option<InstanceSecret>) {
+        if let Some(attached) = self.attached.get_mut(&worker) {
+            attached.connection.set_address(&address);
+            attached.address = address;
+            return;
+        }
+        let connection = self.executor.connection(Target { address: address.clone(), secret });
+        let first_connected = Arc::new(OnceLock::new());
+        self.attached.insert(worker, Attached { connection, address, first_connected, watch: None });
+    }
+
+    fn watch(&mut self, worker: WorkerId, containers: std::collections::BTreeSet<dispatch_model::ContainerId>) {
+        let Some(attached) = self.attached.get_mut(&worker) else { return };
+        if attached.watch.as_ref().is_some_and(|watch| watch.set(containers.clone())) || containers.is_empty() {
+            return;
+        }
+        attached.watch = Some(ExitWatch::start(
+            worker,
+            containers,
+            Arc::clone(&attached.connection),
+            Arc::clone(&self.watch_script),
+            self.inputs.clone(),
+        ));
+    }
+
+    /// Runs a call beside the loop. Should it panic, the brain is told `lost`, so that nobody waits for ever.
+    fn call(&mut self, call: impl Future<Output = Input> + Send + 'static, lost: Input) {
+        let inputs = self.inputs.clone();
+        self.calls.spawn(async move {
+            let input = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!("a call panicked; it is treated as failed");
+                lost
+            });
+            // Nobody listens any more only when the daemon has stopped.
+            let _ = inputs.send(input).await;
+        });
+    }
+}
+
+fn task_died() -> Failure {
+    Failure { class: CloudErrorClass::OutcomeUnknown, message: "the call's task died".to_owned() }
+}
+
+fn no_connection() -> ProbeReport {
+    let failure =
+        ProbeFailure { expected_while_booting: true, message: ExecError::NoAddress.to_string(), stderr: String::new() };
+    ProbeReport { connected_at: None, connect: Err(failure), boot: None, deploy: None, list: None, list_took: None }
+}

@@ -1,0 +1,211 @@
+//! Commands on one instance: probe, deploy, start, signal.
+
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use dispatch_cloud::exec::{Command, Connection, ExecError, Exit, Output};
+use dispatch_model::{ContainerId, InstanceType, RunnerReport, Time};
+use dispatch_runner::{
+    Login, RunnerCommands, Start, StartSettings, boot_probe, deploy_script, parse_list,
+};
+use dispatch_worker::{ListWhen, ProbeFailure, ProbeOrder, ProbeReport, SignalKind, SignalOutcome};
+use tokio::sync::Semaphore;
+
+use crate::{clock::Clock, masking::Mask, runner_binary::RunnerBinary};
+
+/// Deployments under way at once: each sends a whole program.
+const UPLOADS_AT_ONCE: usize = 16;
+/// How long looking at a deployed program may take, of the time a deployment may take.
+const CHECK_WITHIN: Duration = Duration::from_secs(30);
+
+/// What all commands on instances share.
+pub(crate) struct OnInstance {
+    pub(crate) clock: Clock,
+    pub(crate) login: Login,
+    pub(crate) commands: RunnerCommands,
+    pub(crate) boot_probe_command: String,
+    pub(crate) binary: Option<Arc<RunnerBinary>>,
+    pub(crate) start: StartSettings,
+    pub(crate) mask: Mask,
+    uploads: Semaphore,
+}
+
+impl OnInstance {
+    pub(crate) fn new(
+        clock: Clock,
+        login: Login,
+        commands: RunnerCommands,
+        boot_probe_command: String,
+        binary: Option<Arc<RunnerBinary>>,
+        start: StartSettings,
+        mask: Mask,
+    ) -> OnInstance {
+        let uploads = Semaphore::new(UPLOADS_AT_ONCE);
+        OnInstance { clock, login, commands, boot_probe_command, binary, start, mask, uploads }
+    }
+
+    /// Connects, runs the steps of the order one after the other, and reports on each.
+    pub(crate) async fn probe(
+        &self,
+        connection: &dyn Connection,
+        order: &ProbeOrder,
+        first_connected: &OnceLock<Time>,
+    ) -> ProbeReport {
+        let mut report = ProbeReport {
+            connected_at: first_connected.get().copied(),
+            connect: Ok(()),
+            boot: None,
+            deploy: None,
+            list: None,
+            list_took: None,
+        };
+        if let Err(error) = connection.connect(order.connect_within).await {
+            report.connect = Err(failure(&error));
+            return report;
+        }
+        report.connected_at = Some(*first_connected.get_or_init(|| self.clock.time()));
+        if order.boot {
+            let command = boot_probe(&self.boot_probe_command).to_owned();
+            report.boot = Some(self.succeed(connection, command, order.command_within).await);
+        }
+        let go_on = order.list == ListWhen::Always || !matches!(report.boot, Some(Err(_)));
+        if order.deploy && go_on {
+            report.deploy = Some(self.deploy(connection, order.deploy_within).await);
+        }
+        if go_on && !matches!(report.deploy, Some(Err(_))) {
+            let began = self.clock.time();
+            report.list = Some(self.list(connection, order.command_within).await);
+            report.list_took = Some(self.clock.time().since(began));
+        }
+        report
+    }
+
+    /// Starts a container's runner.
+    pub(crate) async fn start(
+        &self,
+        connection: &dyn Connection,
+        address: &str,
+        container: &ContainerId,
+        vcpus: u32,
+        gpus: &[u32],
+        instance_type: &InstanceType,
+        within: Duration,
+    ) -> Result<(), String> {
+        let document = self.start.document(&Start {
+            container,
+            container_vcpus: vcpus,
+            instance_type,
+            instance_address: address,
+            gpu_devices: gpus,
+        });
+        let command = Command {
+            line: self.commands.start(container),
+            stdin: Bytes::from(document.into_bytes()),
+            deadline: within,
+        };
+        match connection.run(command).await {
+            Ok(output) if output.success() => Ok(()),
+            Ok(output) => Err(self.words(&output)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Sends a signal to a container's runner.
+    pub(crate) async fn signal(
+        &self,
+        connection: &dyn Connection,
+        container: &ContainerId,
+        signal: SignalKind,
+        within: Duration,
+    ) -> SignalOutcome {
+        let number = match signal {
+            SignalKind::Term => 15,
+            SignalKind::Kill => 9,
+        };
+        match self.run(connection, self.commands.kill(container, number), within).await {
+            Ok(output) if output.success() => SignalOutcome::Gone,
+            Ok(output) if output.exit == Exit::Status(1) => SignalOutcome::StillThere,
+            Ok(output) => SignalOutcome::Failed(self.words(&output)),
+            Err(error) => SignalOutcome::Failed(error.to_string()),
+        }
+    }
+
+    async fn list(&self, connection: &dyn Connection, within: Duration) -> Result<RunnerReport, ProbeFailure> {
+        let output = self.run(connection, self.commands.list(false), within).await.map_err(|e| failure(&e))?;
+        self.expect_success(&output)?;
+        let list = parse_list(&output.stdout, output.truncated).map_err(|error| ProbeFailure {
+            expected_while_booting: false,
+            message: error.to_string(),
+            stderr: self.mask.show(&output.stderr),
+        })?;
+        Ok(list.report)
+    }
+
+    /// Sees that the runner is in its place, and puts it there if not.
+    async fn deploy(&self, connection: &dyn Connection, within: Duration) -> Result<(), ProbeFailure> {
+        let Some(binary) = &self.binary else { return Ok(()) };
+        let target = binary.target();
+        let check = || self.run(connection, target.check_command(), CHECK_WITHIN.min(within));
+        let output = check().await.map_err(|e| failure(&e))?;
+        if target.check_passed(&output.stdout, &output.stderr) {
+            return Ok(());
+        }
+        let upload = async {
+            let _turn = self.uploads.acquire().await;
+            let reader = Arc::clone(binary);
+            let read = tokio::task::spawn_blocking(move || reader.content()).await;
+            let content = read.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| ProbeFailure {
+                expected_while_booting: false,
+                message: format!("cannot read {}: {error}", binary.path().display()),
+                stderr: String::new(),
+            })?;
+            let line = deploy_script(&self.login, target);
+            let output = connection.upload(Command { line, stdin: content, deadline: within }).await;
+            self.expect_success(&output.map_err(|e| failure(&e))?)
+        };
+        tokio::time::timeout(within, upload).await.unwrap_or_else(|_| Err(failure(&ExecError::TimedOut(within))))
+    }
+
+    async fn succeed(&self, connection: &dyn Connection, line: String, within: Duration) -> Result<(), ProbeFailure> {
+        let output = self.run(connection, line, within).await.map_err(|e| failure(&e))?;
+        self.expect_success(&output)
+    }
+
+    async fn run(&self, connection: &dyn Connection, line: String, within: Duration) -> Result<Output, ExecError> {
+        connection.run(Command { line, stdin: Bytes::new(), deadline: within }).await
+    }
+
+    fn expect_success(&self, output: &Output) -> Result<(), ProbeFailure> {
+        if output.success() {
+            return Ok(());
+        }
+        Err(ProbeFailure {
+            expected_while_booting: true,
+            message: exit_in_words(&output.exit),
+            stderr: self.mask.show(&output.stderr),
+        })
+    }
+
+    fn words(&self, output: &Output) -> String {
+        format!("{}: {}", exit_in_words(&output.exit), self.mask.show(&output.stderr))
+    }
+}
+
+fn exit_in_words(exit: &Exit) -> String {
+    match exit {
+        Exit::Status(status) => format!("exit status {status}"),
+        Exit::Signal(signal) => format!("ended by signal {signal}"),
+    }
+}
+
+fn failure(error: &ExecError) -> ProbeFailure {
+    let expected_while_booting = match error {
+        ExecError::NoAddress | ExecError::Connect { .. } | ExecError::TimedOut(_) | ExecError::Disconnected(_) => true,
+        ExecError::Refused { .. } | ExecError::Unverified { .. } => false,
+    };
+    ProbeFailure { expected_while_booting, message: error.to_string(), stderr: String::new() }
+}

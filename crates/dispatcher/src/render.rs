@@ -1,0 +1,65 @@
+//! Snapshots in the words of the management API (facts §2.6).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dispatch_brain::{ContainerView, Snapshot};
+use dispatch_management_api::wire;
+use dispatch_model::{ContainerState, InstanceType, InstanceTypeName, WorkerView};
+
+/// One container.
+pub(crate) fn container(
+    view: &ContainerView<'_>,
+    types: &BTreeMap<InstanceTypeName, Arc<InstanceType>>,
+) -> wire::Container {
+    let entry = view.entry;
+    let record = view.details.map(|details| details.container_json(entry));
+    let instance_types: Vec<wire::TypeRecord> =
+        entry.sizing.types.iter().filter_map(|name| types.get(name)).map(|it| wire::TypeRecord::from(&**it)).collect();
+    let problem = view.details.and_then(|details| details.problem.clone());
+    let scheduling_status = match (entry.state, problem, view.wait) {
+        (ContainerState::Running | ContainerState::Complete | ContainerState::Cancelled, _, _) => String::new(),
+        (ContainerState::Queued | ContainerState::Locked, Some(problem), _) => problem,
+        (ContainerState::Queued | ContainerState::Locked, None, Some(wait)) => wait.to_string(),
+        (ContainerState::Queued | ContainerState::Locked, None, None) => "Waiting to be looked at.".to_owned(),
+    };
+    wire::Container {
+        container: match record {
+            Some(serde_json::Value::Object(record)) => record,
+            _ => serde_json::Map::new(),
+        },
+        instance_resources: entry.sizing.needs.into(),
+        instance_type: instance_types.first().cloned(),
+        instance_types,
+        first_seen_at: entry.first_seen_wall.to_string(),
+        scheduling_status,
+    }
+}
+
+/// All instances and creations under way, by instance id, then type.
+pub(crate) fn instances(snapshot: &Snapshot) -> Vec<wire::Instance> {
+    let mut rows: Vec<wire::Instance> = snapshot.pool.workers.values().map(|worker| instance(worker)).collect();
+    rows.sort_by(|a, b| {
+        (&a.instance, &a.arvados_instance_type).cmp(&(&b.instance, &b.arvados_instance_type))
+    });
+    rows
+}
+
+fn instance(worker: &WorkerView) -> wire::Instance {
+    let text = |id: Option<String>| id.unwrap_or_default();
+    wire::Instance {
+        instance: text(worker.instance.as_ref().map(ToString::to_string)),
+        address: text(worker.address.clone()),
+        price: worker.instance_type.price,
+        arvados_instance_type: worker.instance_type.name.to_string(),
+        provider_instance_type: worker.instance_type.provider_type.clone(),
+        last_container_uuid: text(worker.last_container.as_ref().map(ToString::to_string)),
+        last_busy: worker.last_busy.to_string(),
+        running_container_uuids: worker
+            .instance
+            .as_ref()
+            .map(|_| worker.containers.iter().map(ToString::to_string).collect()),
+        worker_state: worker.state,
+        idle_behavior: worker.idle_behavior,
+        remark: worker.remark.clone(),
+    }
+}

@@ -1,0 +1,88 @@
+//! From the configuration to what each part needs to know.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use dispatch_arvados_client::{CaRoots, ClientSettings, Token};
+use dispatch_brain::SupervisorShare;
+use dispatch_config::ClusterConfig;
+use dispatch_model::InstanceTypeName;
+use dispatch_scheduler::Limits;
+use dispatch_worker::Timing;
+
+/// The instance types, shared.
+pub(crate) type Types = BTreeMap<InstanceTypeName, Arc<dispatch_model::InstanceType>>;
+
+/// The configured instance types.
+pub(crate) fn types(config: &ClusterConfig) -> Types {
+    config.instance_types.iter().map(|(name, it)| (name.clone(), Arc::new(it.clone()))).collect()
+}
+
+/// What the brain needs. `seed` is fresh entropy.
+pub(crate) fn brain(config: &ClusterConfig, types: &Types, seed: [u8; 32]) -> dispatch_brain::Settings {
+    let vms = &config.cloud_vms;
+    let count = |n: Option<u32>| n.map(|n| n as usize);
+    dispatch_brain::Settings {
+        queue: dispatch_container_queue::Settings {
+            poll_interval: vms.poll_interval,
+            types: types.clone(),
+            sizing: dispatch_container_queue::SizingSettings {
+                reserve_extra_ram_bytes: config.containers.reserve_extra_ram_bytes,
+                keep_blob_buffers_per_vcpu: config.containers.local_keep_blob_buffers_per_vcpu,
+            },
+            maximum_price_factor: config.containers.maximum_price_factor,
+        },
+        pool: dispatch_worker::Settings {
+            boot_timeout: vms.timeout_booting,
+            probe_timeout: vms.timeout_probe,
+            idle_timeout: vms.timeout_idle,
+            shutdown_timeout: vms.timeout_shutdown,
+            signal_interval: vms.timeout_signal,
+            term_timeout: vms.timeout_term,
+            stale_lock_timeout: vms.timeout_stale_run_lock,
+            probe_interval: vms.probe_interval,
+            sync_interval: vms.sync_interval,
+            max_probes_per_second: vms.max_probes_per_second,
+            max_concurrent_creates: count(vms.max_concurrent_instance_create_ops),
+            max_instances: count(vms.max_instances),
+            kill_after_term: vms.timeout_kill,
+            deploy_runner: vms.deploy_runner_binary.is_some(),
+            tag_key_prefix: vms.tag_key_prefix.clone(),
+            resource_tags: vms.resource_tags.clone(),
+            instance_set_id: config.instance_set_id.clone(),
+            cluster_id: config.cluster_id.clone(),
+            timing: timing(config),
+        },
+        types: types.clone(),
+        containers_per_instance: count(vms.max_running_containers_per_instance),
+        supervisors: SupervisorShare {
+            fraction: vms.supervisor_fraction.unwrap_or(0.0),
+            expected_containers: count(vms.initial_quota_estimate.or(vms.max_instances)),
+        },
+        stale_lock_timeout: config.containers.stale_lock_timeout,
+        patience: Limits::PATIENCE,
+        seed,
+        strict: false,
+    }
+}
+
+/// Deadlines of calls: what suits today's clouds, but never so long that one hung call uses up the time after which an
+/// instance is given up (facts K9).
+fn timing(config: &ClusterConfig) -> Timing {
+    let patience = config.cloud_vms.timeout_booting.min(config.cloud_vms.timeout_probe);
+    let at_most = |usual: Duration| usual.min(patience / 2).max(Duration::from_millis(500));
+    Timing { connect: at_most(Timing::USUAL.connect), command: at_most(Timing::USUAL.command), ..Timing::USUAL }
+}
+
+/// How to reach the API.
+pub(crate) fn client(config: &ClusterConfig, dial_instead: Option<String>, roots: CaRoots) -> Result<ClientSettings, url::ParseError> {
+    Ok(ClientSettings {
+        cluster_id: config.cluster_id.clone(),
+        controller: url::Url::parse(&config.controller.to_string())?,
+        token: Token::new(config.system_root_token.reveal().to_owned()),
+        insecure: config.tls.insecure,
+        roots,
+        environment_proxies: dial_instead.is_none(),
+        dial_instead,
+        server_max_concurrent_requests: config.api.max_concurrent_requests.unwrap_or(0) as usize,
+    })
+}

@@ -1,0 +1,284 @@
+//! The exposition against what the Go dispatcher was recorded to expose.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use dispatch_model::{
+    ContainerState, IdleBehavior, InstanceType, PoolSnapshot, QueueEntry, QueueSnapshot, Sizing,
+    WorkerView,
+};
+
+use super::*;
+
+const RECORDED: &str = include_str!("../../../../tests/transcripts/metrics.prom");
+
+/// Every family's type, and every series without its value.
+fn shape(text: &str) -> (BTreeMap<String, String>, Vec<String>) {
+    let mut types = BTreeMap::new();
+    let mut series = Vec::new();
+    for line in text.lines() {
+        if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            types.insert(name.to_owned(), kind.to_owned());
+        } else if let Some((name, _)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) {
+            let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+            let mut labels: Vec<&str> = labels.trim_end_matches('}').split(',').collect();
+            labels.sort_unstable();
+            series.push(format!("{name} {}", labels.join(",")));
+        }
+    }
+    (types, series)
+}
+
+fn instance_type(name: &str) -> Arc<InstanceType> {
+    Arc::new(InstanceType {
+        name: name.into(),
+        provider_type: name.to_owned(),
+        vcpus: 2,
+        ram_bytes: 8 << 30,
+        included_scratch_bytes: 0,
+        added_scratch_bytes: 0,
+        price: 0.25,
+        preemptible: false,
+        gpu: Default::default(),
+    })
+}
+
+fn worker(
+    id: u64,
+    state: WorkerState,
+    idle_behavior: IdleBehavior,
+    containers: &[&str],
+) -> Arc<WorkerView> {
+    Arc::new(WorkerView {
+        id: WorkerId(id),
+        instance: Some(format!("i-{id}").into()),
+        address: None,
+        instance_type: instance_type("small"),
+        state,
+        idle_behavior,
+        containers: containers.iter().map(|c| (*c).into()).collect(),
+        takes_work: false,
+        will_take_work: false,
+        runners_known: true,
+        free_gpus: Some(0),
+        state_since: Time::ZERO,
+        last_busy: Timestamp::UNIX_EPOCH,
+        last_container: None,
+        remark: None,
+    })
+}
+
+fn entry(id: &str, state: ContainerState, types: &[&str]) -> Arc<QueueEntry> {
+    Arc::new(QueueEntry {
+        id: id.into(),
+        state,
+        priority: 1,
+        created_at: None,
+        first_seen: Time::ZERO,
+        first_seen_wall: Timestamp::UNIX_EPOCH,
+        supervisor: false,
+        sizing: Arc::new(Sizing {
+            types: types.iter().map(|t| (*t).into()).collect(),
+            ..Sizing::default()
+        }),
+        locked_here: false,
+        busy: false,
+        as_of: Time::ZERO,
+    })
+}
+
+fn queue(entries: &[Arc<QueueEntry>]) -> QueueSnapshot {
+    QueueSnapshot {
+        listed_at: Some(Time::ZERO),
+        entries: entries
+            .iter()
+            .map(|e| (e.id.clone(), Arc::clone(e)))
+            .collect(),
+    }
+}
+
+fn pool(workers: &[Arc<WorkerView>]) -> PoolSnapshot {
+    PoolSnapshot {
+        workers: workers.iter().map(|w| (w.id, Arc::clone(w))).collect(),
+        ..PoolSnapshot::default()
+    }
+}
+
+/// The value of the series whose name and labels all occur in a line.
+fn value(text: &str, parts: &[&str]) -> f64 {
+    let line = text
+        .lines()
+        .find(|line| !line.starts_with('#') && parts.iter().all(|part| line.contains(part)));
+    let line = line.unwrap_or_else(|| panic!("no series with {parts:?} in\n{text}"));
+    line.rsplit_once(' ')
+        .expect("a value")
+        .1
+        .parse()
+        .expect("a number")
+}
+
+#[test]
+fn every_recorded_metric_is_there_with_its_type_and_labels() {
+    let metrics = Metrics::new();
+    metrics.config(
+        "d79ae2d6166747bc89ee30db243c1674a726cab375f941829db901f8a59a31b4",
+        Timestamp::UNIX_EPOCH,
+        Timestamp::UNIX_EPOCH,
+    );
+    metrics.server(ServerLoad::default());
+    metrics.request("200", "get", Duration::from_millis(2));
+    metrics.request_queued(Duration::ZERO, false);
+    metrics.run_probe(WorkerId(1), true, Duration::from_millis(10), Time::ZERO);
+    let entries = [
+        entry("a", ContainerState::Running, &["small"]),
+        entry("b", ContainerState::Locked, &["spot"]),
+    ];
+    metrics.snapshots(
+        &queue(&entries),
+        &pool(&[]),
+        &["big", "small", "spot"],
+        Time::ZERO,
+    );
+    let ours = metrics.render();
+    let (our_types, our_series) = shape(&ours);
+    let (types, series) = shape(RECORDED);
+    // EC2's own come with its driver; the version's meaning to the cluster's health check is why we have none.
+    let left_out =
+        |name: &str| name.contains("_ec2_") || name.starts_with("arvados_version_running");
+    for (name, kind) in types.iter().filter(|(name, _)| !left_out(name)) {
+        assert_eq!(our_types.get(name), Some(kind), "{name}\n{ours}");
+    }
+    for recorded in series.iter().filter(|series| !left_out(series)) {
+        assert!(
+            our_series.contains(recorded),
+            "{recorded} is missing in\n{ours}"
+        );
+    }
+    for metric in CATALOG {
+        assert!(!metric.name.ends_with("_total_total"), "{}", metric.name);
+    }
+    assert!(
+        !ours.contains("boot_outcomes_total")
+            && !ours.contains("request_duration_seconds{code=\"200\",method=\"get\",quantile")
+    );
+}
+
+#[test]
+fn a_vanished_combination_falls_to_zero_and_the_first_that_applies_counts() {
+    let metrics = Metrics::new();
+    let workers = [
+        worker(1, WorkerState::Running, IdleBehavior::Hold, &["c"]),
+        worker(2, WorkerState::Idle, IdleBehavior::Hold, &[]),
+        worker(3, WorkerState::Booting, IdleBehavior::Run, &[]),
+        worker(4, WorkerState::Shutdown, IdleBehavior::Run, &[]),
+    ];
+    metrics.snapshots(
+        &queue(&[entry("a", ContainerState::Running, &[])]),
+        &pool(&workers),
+        &["small"],
+        Time::ZERO,
+    );
+    let text = metrics.render();
+    for (category, n) in [
+        ("inuse", 1.0),
+        ("hold", 1.0),
+        ("booting", 1.0),
+        ("unknown", 0.0),
+        ("idle", 1.0),
+    ] {
+        let category = format!("category=\"{category}\"");
+        assert_eq!(
+            value(&text, &["instances_total", &category]),
+            n,
+            "{category}"
+        );
+        assert_eq!(
+            value(&text, &["instances_price", &category]),
+            n * 0.25,
+            "{category}"
+        );
+    }
+    assert_eq!(
+        value(
+            &text,
+            &[
+                "queue_entries",
+                "state=\"Running\"",
+                "instance_type=\"none\""
+            ]
+        ),
+        1.0
+    );
+    metrics.snapshots(&queue(&[]), &pool(&[]), &["small"], Time::ZERO);
+    let text = metrics.render();
+    assert_eq!(
+        value(
+            &text,
+            &[
+                "queue_entries",
+                "state=\"Running\"",
+                "instance_type=\"none\""
+            ]
+        ),
+        0.0
+    );
+    assert_eq!(
+        value(&text, &["instances_total", "category=\"inuse\""]),
+        0.0
+    );
+}
+
+#[test]
+fn probe_ages_are_those_of_instances_that_are_still_there() {
+    let metrics = Metrics::new();
+    for (id, at) in [(1, 10), (2, 20), (3, 30)] {
+        metrics.run_probe(WorkerId(id), true, Duration::ZERO, Time::from_secs(at));
+    }
+    metrics.run_probe(WorkerId(3), false, Duration::ZERO, Time::from_secs(90));
+    metrics.gone(
+        WorkerId(1),
+        WorkerState::Running,
+        "small",
+        Some(Duration::from_secs(4)),
+    );
+    metrics.snapshots(&queue(&[]), &pool(&[]), &[], Time::from_secs(100));
+    let text = metrics.render();
+    assert_eq!(value(&text, &["probe_age_seconds_max"]), 80.0);
+    assert_eq!(value(&text, &["probe_age_seconds_median"]), 80.0);
+    assert_eq!(
+        value(&text, &["instances_disappeared", "state=\"running\""]),
+        1.0
+    );
+    assert_eq!(
+        value(&text, &["unexpected_shutdowns", "instance_type=\"small\""]),
+        1.0
+    );
+    assert_eq!(
+        value(&text, &["shutdown_request_to_disappearance_seconds_sum"]),
+        4.0
+    );
+}
+
+#[test]
+fn the_json_form_has_every_family_of_the_text() {
+    let metrics = Metrics::new();
+    let families = metrics.render_json();
+    let names: Vec<&str> = families
+        .as_array()
+        .expect("an array")
+        .iter()
+        .filter_map(|f| f["name"].as_str())
+        .collect();
+    let (types, _) = shape(&metrics.render());
+    assert_eq!(names, types.keys().map(String::as_str).collect::<Vec<_>>());
+    let outcome = families
+        .as_array()
+        .expect("an array")
+        .iter()
+        .find(|f| f["name"] == name::BOOT_OUTCOMES);
+    let outcome = outcome.expect("boot outcomes");
+    assert_eq!(outcome["type"], "COUNTER");
+    assert_eq!(outcome["metric"].as_array().map(Vec::len), Some(4));
+}
