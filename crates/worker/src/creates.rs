@@ -89,6 +89,7 @@ impl Pool {
         self.creates.by_secret.insert(secret, id);
         self.creates.waiting.push_back(id);
         self.insert(worker);
+        self.with_worker(id, WorkerEvent::Tick);
     }
 
     /// An order is not wanted any more. One that has not been sent is dropped; one that is under way shows as Shutdown,

@@ -41,3 +41,6 @@ pub use event::{
 pub use fact::{About, BootOutcome, Fact, HowEnded, PoolNews, WorkerNews};
 pub use pool::Pool;
 pub use settings::{Settings, Timing};
+
+#[cfg(test)]
+mod tests;

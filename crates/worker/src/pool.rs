@@ -241,11 +241,10 @@ impl Pool {
         WorkerId(self.last_worker)
     }
 
+    /// Puts a new worker in the books; its first event brings it into the snapshot.
     pub(crate) fn insert(&mut self, worker: Worker) {
-        let id = worker.id;
-        self.workers.insert(id, worker);
+        self.workers.insert(worker.id, worker);
         self.desk.sweep.n_workers = self.workers.len();
-        self.refresh(id);
     }
 
     /// Hands an event to a worker; to one that is gone it means nothing any more.

@@ -1,0 +1,37 @@
+//! Tests of the whole pool: scripts in, texts out, through one `check`.
+
+mod boots;
+mod creation;
+mod ends;
+mod gpu;
+mod holding;
+mod lists;
+mod probe_table;
+mod runners;
+mod script;
+mod show;
+mod storm;
+mod world;
+
+use expect_test::Expect;
+
+use crate::tests::script::Script;
+
+/// Runs a script against a fresh pool (the settings are in `script.rs`) and compares what comes of it.
+#[track_caller]
+fn check(script: &str, expect: Expect) {
+    check_with(Script::new(), script, expect);
+}
+
+/// As `check`, with other settings.
+#[track_caller]
+fn check_with(mut pool: Script, script: &str, expect: Expect) {
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        pool.line(line);
+    }
+    expect.assert_eq(&pool.shown);
+}

@@ -1,0 +1,822 @@
+//! Starts, lists, kills, watches.
+
+use expect_test::expect;
+
+use super::{check, check_with, script::Script};
+
+#[test]
+fn a_container_is_started_watched_and_its_end_noticed() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0.1  probed w1 ok
+        1    start w1 c1
+        1    show
+        1.2  started w1 c1
+        2.3  probed w1 ok c1
+        5    ended w1 c1
+        5.1  probed w1 ok
+        5.2  show
+        6    start w1 c1
+        6    forget c1
+        6    start w1 c1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.100s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            1.000s start w1 c1
+                w1 idle -> running: has containers
+              > start w1 c1
+            1.000s show
+                w1 i-1 small running run takes-work known
+                c1 on w1: Starting
+                limit Some(8)
+            1.200s started w1 c1
+                w1 c1 start answered Ok(())
+              > watch w1 [c1]
+            2.200s tick
+              > probe w1 list:Always
+            2.300s probed w1 ok c1
+                w1 c1 alive
+            5.000s ended w1 c1
+              > probe w1 list:Always
+            5.100s probed w1 ok
+                w1 c1 ended (Unlisted)
+                w1 running -> idle: its last container has ended
+              > watch w1 []
+            5.200s show
+                w1 i-1 small idle run takes-work known
+                c1 on w1: Exited { at: 5.100s }
+                limit Some(8)
+            6.000s start w1 c1
+                w1 c1 start refused: a runner of it is in the books
+            6.000s forget c1
+            6.000s start w1 c1
+                w1 idle -> running: has containers
+              > start w1 c1
+        "#]],
+    );
+}
+
+#[test]
+fn a_list_that_was_asked_for_before_the_start_was_answered_proves_nothing_about_it() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0.1  probed w1 ok c2
+        1    start w1 c1
+        11   probed w1 ok
+        11.1 started w1 c1
+        11.2 show
+        12.2 probed w1 ok c1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.100s probed w1 ok c2
+                w1 c2 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c2]
+            1.000s start w1 c1
+              > start w1 c1
+            9.000s tick
+                w1 c1 start answered Err("no answer")
+              > probe w1 list:Always
+            11.000s probed w1 ok
+                w1 c1 ended (Unlisted)
+                w1 c2 ended (Unlisted)
+                w1 running -> idle: its last container has ended
+              > watch w1 []
+            11.100s started w1 c1
+            11.200s show
+                w1 i-1 small idle run takes-work known
+                c1 on w1: Exited { at: 11.000s }
+                c2 on w1: Exited { at: 11.000s }
+                limit Some(8)
+            12.200s probed w1 ok c1
+        "#]],
+    );
+}
+
+#[test]
+fn a_start_that_failed_may_have_worked_and_the_next_list_decides() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok
+        1    start w1 c1
+        1    start w1 c2
+        1.1  start-fails w1 c1
+        1.1  start-fails w1 c2
+        1.2  probed w1 ok c1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            1.000s start w1 c1
+                w1 idle -> running: has containers
+              > start w1 c1
+            1.000s start w1 c2
+              > start w1 c2
+            1.100s start-fails w1 c1
+                w1 c1 start answered Err("broken pipe")
+              > probe w1 list:Always
+            1.100s start-fails w1 c2
+                w1 c2 start answered Err("broken pipe")
+            1.200s probed w1 ok c1
+                w1 c1 alive
+              > probe w1 list:Always
+              > watch w1 [c1]
+        "#]],
+    );
+}
+
+#[test]
+fn a_start_that_hangs_counts_as_failed_by_the_clock() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok
+        1    start w1 c1
+        10   probed w1 ok
+        10.1 started w1 c1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            1.000s start w1 c1
+                w1 idle -> running: has containers
+              > start w1 c1
+            9.000s tick
+                w1 c1 start answered Err("no answer")
+              > probe w1 list:Always
+            10.000s probed w1 ok
+                w1 c1 ended (Unlisted)
+                w1 running -> idle: its last container has ended
+            10.100s started w1 c1
+        "#]],
+    );
+}
+
+#[test]
+fn a_start_is_refused_where_no_work_is_wanted() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1 i-2:small:10.0.0.2 i-3:small:10.0.0.3
+        0    probed w1 ok
+        0    probed w2 ok
+        0    probed w3 ok c3
+        1    hold w1
+        1    start w1 c1
+        1    drain w3
+        1    start w3 c1
+        1    start w2 c3
+        1    start w2 c1
+        1    start w2 c1
+        1    start w7 c1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1 i-2:small:10.0.0.2 i-3:small:10.0.0.3
+                w1 adopted, run
+                w2 adopted, run
+                w3 adopted, run
+                surveyed 3
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+              > attach w2 10.0.0.2 without secret
+              > probe w2 boot deploy list:Always
+              > attach w3 10.0.0.3 without secret
+              > probe w3 boot deploy list:Always
+            0.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            0.000s probed w2 ok
+                w2 boot Success
+                w2 unknown -> idle: passed its probes
+            0.000s probed w3 ok c3
+                w3 c3 alive, found
+                w3 boot Success
+                w3 unknown -> running: passed its probes
+              > watch w3 [c3]
+            1.000s hold w1
+                w1 run => hold: asked for
+              > tag w1 {"PIdleBehavior": "hold"}
+            1.000s start w1 c1
+                w1 c1 start refused: the worker is idle and takes no work
+            1.000s drain w3
+                w3 run => drain: asked for
+              > tag w3 {"PIdleBehavior": "drain"}
+            1.000s start w3 c1
+                w3 c1 start refused: the worker is running and takes no work
+            1.000s start w2 c3
+                w2 c3 start refused: a runner of it is in the books
+            1.000s start w2 c1
+                w2 idle -> running: has containers
+              > start w2 c1
+            1.000s start w2 c1
+                w2 c1 start refused: a runner of it is in the books
+            1.000s start w7 c1
+        "#]],
+    );
+}
+
+#[test]
+fn other_clusters_runners_are_left_alone() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok x1
+        1    show
+        10   probed w1 ok x1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok x1
+                w1 x1 is another cluster's
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            1.000s show
+                w1 i-1 small idle run takes-work known
+                limit Some(8)
+            10.000s probed w1 ok x1
+        "#]],
+    );
+}
+
+#[test]
+fn sigterm_comes_at_once_and_again_until_the_runner_is_given_up_and_its_worker_drained() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok c1 c2
+        1    kill c1
+        1    kill c1
+        2    signalled w1 c1 alive
+        7    signalled w1 c1 failed
+        12   signalled w1 c1 alive
+        14   show
+        15   probed w1 ok c1
+        15   show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1 c2
+                w1 c1 alive, found
+                w1 c2 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1, c2]
+            1.000s kill c1
+                w1 c1 kill: test
+              > signal w1 c1 TERM
+            1.000s kill c1
+            2.000s signalled w1 c1 alive
+            6.000s tick
+              > signal w1 c1 TERM
+            7.000s signalled w1 c1 failed
+                w1 c1 kill failed: broken pipe
+            10.397s tick
+              > probe w1 list:Always
+            11.000s tick
+              > signal w1 c1 TERM
+            12.000s signalled w1 c1 alive
+            13.000s tick
+                w1 c1 kill given up
+                w1 broken: the runner of c1 cannot be killed
+                w1 run => drain: the runner of c1 cannot be killed
+              > tag w1 {"PIdleBehavior": "drain"}
+            14.000s show
+                w1 i-1 small running drain known (the runner of c1 cannot be killed)
+                c1 on w1: GivenUp
+                c2 on w1: Alive
+                limit Some(8)
+            15.000s probed w1 ok c1
+                w1 c2 ended (Unlisted)
+                w1 running -> shutdown: its runners are given up and draining
+              > destroy w1 i-1
+            15.000s show
+                w1 i-1 small shutdown drain known (the runner of c1 cannot be killed)
+                c1 on w1: GivenUp
+                c2 on w1: Exited { at: 15.000s }
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
+fn a_kill_command_that_hangs_puts_nothing_off() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok c1
+        1    kill c1
+        13   tick
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            1.000s kill c1
+                w1 c1 kill: test
+              > signal w1 c1 TERM
+            9.000s tick
+                w1 c1 kill failed: no answer
+              > signal w1 c1 TERM
+            10.397s tick
+              > probe w1 list:Always
+            13.000s tick
+                w1 c1 kill given up
+                w1 broken: the runner of c1 cannot be killed
+                w1 run => drain: the runner of c1 cannot be killed
+                w1 running -> shutdown: its runners are given up and draining
+              > destroy w1 i-1
+        "#]],
+    );
+}
+
+#[test]
+fn sigkill_comes_where_the_operator_asked_for_it() {
+    check_with(
+        Script::with(|settings| {
+            settings.kill_after_term = Some(std::time::Duration::from_secs(4));
+        }),
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok c1
+        1    kill c1
+        2    signalled w1 c1 alive
+        7    signalled w1 c1 alive
+        12   signalled w1 c1 alive
+        13   tick
+        14   signalled w1 c1 alive
+        17   tick
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            1.000s kill c1
+                w1 c1 kill: test
+              > signal w1 c1 TERM
+            2.000s signalled w1 c1 alive
+            6.000s tick
+              > signal w1 c1 TERM
+            7.000s signalled w1 c1 alive
+            10.397s tick
+              > probe w1 list:Always
+            11.000s tick
+              > signal w1 c1 TERM
+            12.000s signalled w1 c1 alive
+            13.000s tick
+              > signal w1 c1 KILL
+            14.000s signalled w1 c1 alive
+            17.000s tick
+                w1 c1 kill given up
+                w1 broken: the runner of c1 cannot be killed
+                w1 run => drain: the runner of c1 cannot be killed
+                w1 running -> shutdown: its runners are given up and draining
+              > destroy w1 i-1
+        "#]],
+    );
+}
+
+#[test]
+fn a_runner_that_is_gone_is_believed_gone_even_if_an_older_list_shows_it() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok c1 c2
+        10   tick
+        10.1 kill c1
+        10.2 signalled w1 c1 gone
+        10.3 forget c1
+        10.4 show
+        11   probed w1 ok c1
+        11   show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1 c2
+                w1 c1 alive, found
+                w1 c2 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1, c2]
+            10.100s kill c1
+                w1 c1 kill: test
+              > signal w1 c1 TERM
+            10.200s signalled w1 c1 gone
+                w1 c1 ended (Killed)
+              > watch w1 [c2]
+            10.300s forget c1
+            10.397s tick
+              > probe w1 list:Always
+            10.400s show
+                w1 i-1 small running run takes-work known
+                c2 on w1: Alive
+                limit Some(8)
+            11.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 c2 ended (Unlisted)
+              > watch w1 [c1]
+            11.000s show
+                w1 i-1 small running run takes-work known
+                c1 on w1: Alive
+                c2 on w1: Exited { at: 11.000s }
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
+fn a_kill_during_a_start_waits_for_its_answer() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok
+        1    start w1 c1
+        2    kill c1
+        3    started w1 c1
+        4    signalled w1 c1 gone
+        5    kill c1
+        5    show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            1.000s start w1 c1
+                w1 idle -> running: has containers
+              > start w1 c1
+            2.000s kill c1
+                w1 c1 kill: test
+            3.000s started w1 c1
+                w1 c1 start answered Ok(())
+              > signal w1 c1 TERM
+              > watch w1 [c1]
+            4.000s tick
+              > probe w1 list:Always
+            4.000s signalled w1 c1 gone
+                w1 c1 ended (Killed)
+                w1 running -> idle: its last container has ended
+              > watch w1 []
+            5.000s kill c1
+            5.000s show
+                w1 i-1 small idle run takes-work known
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
+fn a_given_up_runner_on_a_held_worker_keeps_the_worker() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok c1
+        1    hold w1
+        1    kill c1
+        2    signalled w1 c1 alive
+        7    signalled w1 c1 alive
+        12   signalled w1 c1 alive
+        14   show
+        15   run w1
+        15   show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            1.000s hold w1
+                w1 run => hold: asked for
+              > tag w1 {"PIdleBehavior": "hold"}
+            1.000s kill c1
+                w1 c1 kill: test
+              > signal w1 c1 TERM
+            2.000s signalled w1 c1 alive
+            6.000s tick
+              > signal w1 c1 TERM
+            7.000s signalled w1 c1 alive
+            10.397s tick
+              > probe w1 list:Always
+            11.000s tick
+              > signal w1 c1 TERM
+            12.000s signalled w1 c1 alive
+            13.000s tick
+                w1 c1 kill given up
+                w1 broken: the runner of c1 cannot be killed
+            14.000s show
+                w1 i-1 small running hold known (the runner of c1 cannot be killed)
+                c1 on w1: GivenUp
+                limit Some(8)
+            15.000s run w1
+                w1 hold => run: asked for
+            15.000s show
+                w1 i-1 small running run known
+                c1 on w1: GivenUp
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
+fn a_lock_that_outlives_its_runner_spoils_the_instance() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok c1
+        10   tick
+        11   probed w1 ok stale=c1 c2
+        11   show
+        16.1 probed w1 ok stale=c1 c2
+        20   ended w1 c2
+        20.1 probed w1 ok stale=c1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            10.397s tick
+              > probe w1 list:Always
+            11.000s probed w1 ok stale=c1 c2
+                w1 c2 alive, found
+                w1 c1 ended (Unlisted)
+              > watch w1 [c2]
+            11.000s show
+                w1 i-1 small running run takes-work known
+                c1 on w1: Exited { at: 11.000s }
+                c2 on w1: Alive
+                limit Some(8)
+            16.000s tick
+              > probe w1 list:Always
+            16.100s probed w1 ok stale=c1 c2
+                w1 broken: the lock of c1 is held although its runner has ended
+                w1 run => drain: the lock of c1 is held although its runner has ended
+              > tag w1 {"PIdleBehavior": "drain"}
+            20.000s ended w1 c2
+              > probe w1 list:Always
+            20.100s probed w1 ok stale=c1
+                w1 c2 ended (Unlisted)
+                w1 running -> idle: its last container has ended
+                w1 idle -> shutdown: idle and draining
+              > destroy w1 i-1
+        "#]],
+    );
+}
+
+#[test]
+fn a_stale_lock_that_goes_away_in_time_is_forgiven() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok stale=c1
+        5.1  probed w1 ok
+        16   probed w1 ok stale=c1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok stale=c1
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            5.000s tick
+              > probe w1 list:Always
+            5.100s probed w1 ok
+            15.235s tick
+              > probe w1 list:Always
+            16.000s probed w1 ok stale=c1
+        "#]],
+    );
+}
+
+#[test]
+fn a_lost_watch_is_set_up_again_and_a_list_tells_what_it_missed() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok c1
+        5    watch-lost w1
+        5.1  probed w1 ok c1
+        6    watch-lost w1
+        8    watch-lost w1
+        15   tick
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            5.000s watch-lost w1
+              > probe w1 list:Always
+            5.100s probed w1 ok c1
+            6.000s tick
+              > watch w1 [c1]
+            6.000s watch-lost w1
+            8.000s tick
+              > watch w1 [c1]
+            8.000s watch-lost w1
+            12.000s tick
+              > watch w1 [c1]
+        "#]],
+    );
+}
+
+#[test]
+fn a_vanished_worker_reports_its_container_lost() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok c1
+        1    start w1 c2
+        60   tick
+        60   listed
+        60   show
+        61   kill c2
+        61   forget c1
+        61   show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            1.000s start w1 c2
+              > start w1 c2
+            9.000s tick
+                w1 c2 start answered Err("no answer")
+              > probe w1 list:Always
+            19.000s tick
+                w1 connect failed: no answer (!)
+            19.235s tick
+              > probe w1 list:Always
+            29.235s tick
+                w1 connect failed: no answer (!)
+            29.505s tick
+              > probe w1 list:Always
+            39.505s tick
+                w1 connect failed: no answer (!)
+            39.588s tick
+              > probe w1 list:Always
+            49.588s tick
+                w1 connect failed: no answer (!)
+            49.800s tick
+              > probe w1 list:Always
+            59.800s tick
+                w1 connect failed: no answer (!)
+            60.000s tick
+              > probe w1 list:Always
+              > list
+            60.000s listed
+                w1 c1 ended (InstanceGone)
+                w1 c2 ended (InstanceGone)
+                w1 running -> idle: its last container has ended
+                w1 gone, was running, shutdown took None
+              > detach w1
+            60.000s show
+                c1 on w1: Exited { at: 60.000s }
+                c2 on w1: Exited { at: 60.000s }
+                limit Some(8)
+            61.000s kill c2
+            61.000s forget c1
+            61.000s show
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
+fn a_late_start_of_a_dead_daemon_shows_as_a_second_runner() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1 i-2:small:10.0.0.2
+        0    probed w1 ok
+        0    probed w2 ok
+        1    start w1 c1
+        1.1  started w1 c1
+        2.2  probed w1 ok c1
+        10.2 tick
+        10.3 probed w2 ok c1
+        10.4 show
+        11   kill c1
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1 i-2:small:10.0.0.2
+                w1 adopted, run
+                w2 adopted, run
+                surveyed 2
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+              > attach w2 10.0.0.2 without secret
+              > probe w2 boot deploy list:Always
+            0.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            0.000s probed w2 ok
+                w2 boot Success
+                w2 unknown -> idle: passed its probes
+            1.000s start w1 c1
+                w1 idle -> running: has containers
+              > start w1 c1
+            1.100s started w1 c1
+                w1 c1 start answered Ok(())
+              > watch w1 [c1]
+            2.100s tick
+              > probe w1 list:Always
+            2.200s probed w1 ok c1
+                w1 c1 alive
+            10.300s probed w2 ok c1
+            10.302s tick
+              > probe w2 list:Always
+            10.400s show
+                w1 i-1 small running run takes-work known
+                w2 i-2 small idle run takes-work known
+                c1 on w1: Alive
+                limit Some(8)
+            11.000s kill c1
+                w1 c1 kill: test
+              > signal w1 c1 TERM
+        "#]],
+    );
+}
