@@ -10,9 +10,9 @@ use dispatch_model::{ContainerState, QueueEntry, Time};
 pub(super) struct Rank {
     /// Locked containers go first, whatever their priorities: an instance may have been created or kept for them, and
     /// a lock that is given back is an attempt wasted (facts S13).
-    queued: bool,
+    pub(super) queued: bool,
     priority: Reverse<i64>,
-    first_seen: Time,
+    pub(super) first_seen: Time,
     /// Its index in the queue snapshot, which is in the order of ids.
     pub(super) index: usize,
 }

@@ -1,8 +1,8 @@
 //! Where containers can go: the workers, what is left on each, and for each shape of container the best one.
 //!
-//! Within one pass rooms only ever shrink, so a worker that is too small for a shape once stays so. Each shape
-//! therefore keeps a heap of the workers that fitted when it last looked, and catches up with what has changed since
-//! by reading a common log. Finding the best worker costs a few heap steps, never a walk over all workers.
+//! Within one pass rooms only ever shrink, so a worker that is too small for a shape once stays so. The [`Search`] of
+//! each shape therefore keeps a heap of the workers that fitted when it last looked, and catches up with what has changed since
+//! by reading a log for each type. Finding the best worker costs a few heap steps, never a walk over all workers.
 
 use std::{
     cmp::Reverse,
@@ -15,7 +15,10 @@ use dispatch_model::{
     WorkerState, WorkerView,
 };
 
-use super::room::{Missing, Room};
+use super::{
+    InstanceTypes,
+    room::{Missing, Room},
+};
 
 /// How soon a container could start there. Sooner is better, whatever else (facts S36).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,6 +51,7 @@ pub(super) struct Place<'a> {
     /// Containers that this pass has put here.
     pub(super) mapped: usize,
     pub(super) room: Room,
+    kind: usize,
     containers: usize,
     standing: usize,
     /// Whether its creation has been ordered.
@@ -63,6 +67,11 @@ impl Place<'_> {
             containers: Reverse(self.containers),
             standing: self.standing,
         }
+    }
+
+    /// Whether it would have room if it were empty.
+    fn could_hold(&self, needs: &Resources) -> bool {
+        Room::empty(&self.instance_type).fits(needs)
     }
 
     /// How far it is from having room for these needs; compares as "how soon", the best first.
@@ -86,37 +95,54 @@ pub(super) enum Nearest {
 #[derive(Debug)]
 pub(super) struct Places<'a> {
     places: Vec<Place<'a>>,
-    /// Places of existing workers, by worker.
-    by_worker: BTreeMap<WorkerId, usize>,
-    by_type: BTreeMap<InstanceTypeName, Vec<usize>>,
-    /// Places that have changed, oldest first.
-    log: Vec<usize>,
+    /// Places of existing workers, in the order of workers.
+    by_worker: Vec<(WorkerId, usize)>,
+    kinds: Vec<Kind>,
+    /// The number of the kind of each type.
+    by_type: BTreeMap<&'a InstanceTypeName, usize>,
     containers_per_instance: usize,
 }
 
-/// A kind of container: what it needs and where it may run.
-#[derive(Debug)]
-pub(super) struct Shape {
-    pub(super) sizing: Arc<Sizing>,
-    /// The best place first; entries whose score is no longer true are skipped. `None` until first asked for.
-    heap: Option<BinaryHeap<Reverse<(Score, usize)>>>,
-    /// How much of the log it has read.
-    read: usize,
+/// The places of one instance type.
+#[derive(Debug, Default)]
+struct Kind {
+    members: Vec<usize>,
+    /// Members that have changed, oldest first.
+    log: Vec<usize>,
 }
 
-impl Shape {
-    pub(super) fn new(sizing: &Arc<Sizing>) -> Shape {
-        Shape {
-            sizing: Arc::clone(sizing),
-            heap: None,
-            read: 0,
+/// A search for places of containers that are alike. It goes on where it has stopped.
+#[derive(Debug)]
+pub(super) struct Search<'a> {
+    sizing: &'a Sizing,
+    /// The kinds of places where they may go, and how much of the log of each has been read; `None` before the first
+    /// search.
+    kinds: Option<Vec<(usize, usize)>>,
+    /// The best place first; entries whose score is no longer true are skipped.
+    heap: BinaryHeap<Reverse<(Score, usize)>>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(sizing: &'a Sizing) -> Self {
+        Search {
+            sizing,
+            kinds: None,
+            heap: BinaryHeap::new(),
         }
+    }
+
+    pub(super) fn sizing(&self) -> &'a Sizing {
+        self.sizing
     }
 }
 
 impl<'a> Places<'a> {
     /// The workers that take containers or will, with nothing on them yet.
-    pub(super) fn new(pool: &'a PoolSnapshot, containers_per_instance: Option<usize>) -> Self {
+    pub(super) fn new(
+        pool: &'a PoolSnapshot,
+        types: &'a InstanceTypes,
+        containers_per_instance: Option<usize>,
+    ) -> Self {
         let mut workers: Vec<(&'a WorkerView, Readiness)> = (pool.workers.values())
             .filter_map(|worker| Some((worker.as_ref(), readiness(worker)?)))
             .collect();
@@ -130,22 +156,35 @@ impl<'a> Places<'a> {
         });
         let mut places = Places {
             places: Vec::with_capacity(workers.len()),
-            by_worker: BTreeMap::new(),
+            by_worker: Vec::new(),
+            kinds: Vec::new(),
             by_type: BTreeMap::new(),
-            log: Vec::new(),
             containers_per_instance: containers_per_instance.unwrap_or(usize::MAX),
         };
+        for name in types.keys() {
+            places.kind_of(name);
+        }
         for (worker, readiness) in workers {
-            places.push(Some(worker), &worker.instance_type, readiness);
+            let kind = places.kind_of(&worker.instance_type.name);
+            places.push(kind, Some(worker), &worker.instance_type, readiness);
         }
         places.by_worker = (places.places.iter().enumerate())
             .filter_map(|(index, place)| Some((place.worker?.id, index)))
             .collect();
+        places.by_worker.sort_unstable();
         places
+    }
+
+    fn kind_of(&mut self, name: &'a InstanceTypeName) -> usize {
+        *self.by_type.entry(name).or_insert_with(|| {
+            self.kinds.push(Kind::default());
+            self.kinds.len() - 1
+        })
     }
 
     fn push(
         &mut self,
+        kind: usize,
         worker: Option<&'a WorkerView>,
         instance_type: &Arc<InstanceType>,
         readiness: Readiness,
@@ -158,6 +197,7 @@ impl<'a> Places<'a> {
         self.places.push(Place {
             worker,
             instance_type: Arc::clone(instance_type),
+            kind,
             readiness,
             mapped: 0,
             room,
@@ -166,22 +206,17 @@ impl<'a> Places<'a> {
             ordered: false,
             logged: usize::MAX,
         });
-        match self.by_type.get_mut(&instance_type.name) {
-            Some(of_type) => of_type.push(index),
-            None => {
-                self.by_type.insert(instance_type.name.clone(), vec![index]);
-            }
-        }
+        self.kinds[kind].members.push(index);
         index
     }
 
     /// Notes that a container is already on this worker; `None`: one whose needs nobody knows (facts S35). To be
     /// called before the first search.
     pub(super) fn occupy(&mut self, worker: WorkerId, needs: Option<&Resources>) {
-        let Some(place) = (self.by_worker.get(&worker)).map(|index| &mut self.places[*index])
-        else {
+        let Ok(found) = (self.by_worker).binary_search_by_key(&worker, |(id, _)| *id) else {
             return;
         };
+        let place = &mut self.places[self.by_worker[found].1];
         place.containers += 1;
         match needs {
             // The devices in use are known from the worker itself where it says how many are free.
@@ -214,45 +249,50 @@ impl<'a> Places<'a> {
         vacated
     }
 
-    /// Adds an instance that is to be created.
+    /// Adds an instance that is to be created, of a type that may be.
     pub(super) fn add_new(&mut self, instance_type: &Arc<InstanceType>) -> usize {
-        let index = self.push(None, instance_type, Readiness::New);
+        let kind = self.by_type[&instance_type.name];
+        let index = self.push(kind, None, instance_type, Readiness::New);
         self.changed(index);
         index
     }
 
-    /// The best place with room for one more of this shape.
-    pub(super) fn best(&self, shape: &mut Shape) -> Option<usize> {
-        let heap = match &mut shape.heap {
-            Some(heap) => {
-                for (at, index) in self.log.iter().enumerate().skip(shape.read) {
-                    let place = &self.places[*index];
-                    // Later mentions of the same place will do.
-                    if place.logged == at
-                        && shape.sizing.types.contains(&place.instance_type.name)
-                        && self.fits(place, &shape.sizing.needs)
-                    {
-                        heap.push(Reverse((place.score(), *index)));
+    /// The best place with room for one more.
+    pub(super) fn best(&self, search: &mut Search<'_>) -> Option<usize> {
+        let needs = &search.sizing.needs;
+        match &mut search.kinds {
+            Some(kinds) => {
+                for (kind, read) in kinds {
+                    let log = &self.kinds[*kind].log;
+                    for (at, index) in log.iter().enumerate().skip(*read) {
+                        let place = &self.places[*index];
+                        // Later mentions of the same place will do.
+                        if place.logged == at && self.fits(place, needs) {
+                            search.heap.push(Reverse((place.score(), *index)));
+                        }
                     }
+                    *read = log.len();
                 }
-                heap
             }
-            none => none.insert(
-                (shape.sizing.types.iter())
+            none => {
+                let kinds: Vec<(usize, usize)> = (search.sizing.types.iter())
                     .filter_map(|name| self.by_type.get(name))
-                    .flatten()
-                    .filter(|index| self.fits(&self.places[**index], &shape.sizing.needs))
+                    .map(|kind| (*kind, self.kinds[*kind].log.len()))
+                    .collect();
+                search.heap = (kinds.iter())
+                    .flat_map(|(kind, _)| &self.kinds[*kind].members)
+                    .filter(|index| self.fits(&self.places[**index], needs))
                     .map(|index| Reverse((self.places[*index].score(), *index)))
-                    .collect(),
-            ),
-        };
-        shape.read = self.log.len();
-        while let Some(Reverse((score, index))) = heap.peek() {
+                    .collect();
+                *none = Some(kinds);
+            }
+        }
+        while let Some(Reverse((score, index))) = search.heap.peek() {
             let place = &self.places[*index];
-            if place.score() == *score && self.fits(place, &shape.sizing.needs) {
+            if place.score() == *score && self.fits(place, needs) {
                 return Some(*index);
             }
-            heap.pop();
+            search.heap.pop();
         }
         None
     }
@@ -281,8 +321,10 @@ impl<'a> Places<'a> {
     }
 
     fn changed(&mut self, index: usize) {
-        self.places[index].logged = self.log.len();
-        self.log.push(index);
+        let place = &mut self.places[index];
+        let log = &mut self.kinds[place.kind].log;
+        place.logged = log.len();
+        log.push(index);
     }
 
     pub(super) fn get(&self, index: usize) -> &Place<'a> {
@@ -298,20 +340,19 @@ impl<'a> Places<'a> {
     pub(super) fn nearest(&self, sizing: &Sizing) -> Nearest {
         let mut nearest = None;
         let mut any = false;
-        for index in (sizing.types.iter())
-            .filter_map(|name| self.by_type.get(name))
-            .flatten()
-        {
-            let place = &self.places[*index];
-            if place.worker.is_none() || !Room::empty(&place.instance_type).fits(&sizing.needs) {
-                continue;
-            }
-            any = true;
-            let distance = place.distance(&sizing.needs);
-            if !place.room.is_closed()
-                && nearest.as_ref().is_none_or(|(least, _)| distance < *least)
-            {
-                nearest = Some((distance, *index));
+        for kind in (sizing.types.iter()).filter_map(|name| self.by_type.get(name)) {
+            for index in &self.kinds[*kind].members {
+                let place = &self.places[*index];
+                if place.worker.is_none() || !place.could_hold(&sizing.needs) {
+                    continue;
+                }
+                any = true;
+                let distance = place.distance(&sizing.needs);
+                if !place.room.is_closed()
+                    && nearest.as_ref().is_none_or(|(least, _)| distance < *least)
+                {
+                    nearest = Some((distance, *index));
+                }
             }
         }
         match nearest {

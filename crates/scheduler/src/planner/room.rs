@@ -35,19 +35,31 @@ impl Room {
     /// Whether a container with these needs may be added. Memory of GPUs is compared for each device, never pooled
     /// (facts K6); with no processor left, nothing fits (facts S34).
     pub(super) fn fits(&self, needs: &Resources) -> bool {
-        !self.closed && self.missing(needs) == Missing::default()
+        !self.closed
+            && self.vcpus >= self.vcpus_wanted(needs)
+            && self.ram_bytes >= needs.ram_bytes
+            && self.scratch_bytes >= needs.scratch_bytes
+            && self.gpus >= needs.gpus
+            && !self.lacks_gpu_vram(needs)
+    }
+
+    fn vcpus_wanted(&self, needs: &Resources) -> u32 {
+        match needs.vcpus {
+            0 => 1,
+            vcpus => vcpus.saturating_add(u32::from(self.shares_a_vcpu)),
+        }
+    }
+
+    fn lacks_gpu_vram(&self, needs: &Resources) -> bool {
+        needs.gpus > 0 && needs.gpu_vram_bytes > self.gpu_vram_bytes
     }
 
     /// How much is missing for a container with these needs.
     pub(super) fn missing(&self, needs: &Resources) -> Missing {
-        let vcpus_wanted = match needs.vcpus {
-            0 => 1,
-            vcpus => vcpus.saturating_add(u32::from(self.shares_a_vcpu)),
-        };
         Missing {
-            vcpus: vcpus_wanted.saturating_sub(self.vcpus),
+            vcpus: self.vcpus_wanted(needs).saturating_sub(self.vcpus),
             gpus: needs.gpus.saturating_sub(self.gpus),
-            gpu_vram: needs.gpus > 0 && needs.gpu_vram_bytes > self.gpu_vram_bytes,
+            gpu_vram: self.lacks_gpu_vram(needs),
             ram_bytes: needs.ram_bytes.saturating_sub(self.ram_bytes),
             scratch_bytes: needs.scratch_bytes.saturating_sub(self.scratch_bytes),
         }

@@ -1,8 +1,8 @@
 //! Where each container of the queue stands: which runners it has, and what that means.
 
-use std::sync::Arc;
+use std::{collections::btree_map, iter::Peekable};
 
-use dispatch_model::{PoolSnapshot, QueueEntry, RunnerState, RunnerView, WorkerId};
+use dispatch_model::{ContainerId, PoolSnapshot, RunnerState, RunnerView, WorkerId};
 
 /// Where a container stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +18,8 @@ pub(super) enum Standing {
 }
 
 impl Standing {
-    fn of(runners: &[RunnerView]) -> Standing {
+    /// What these runners of one container mean.
+    pub(super) fn of(runners: &[RunnerView]) -> Standing {
         let mut standing = Standing::Nowhere;
         for runner in runners {
             let worker = runner.worker;
@@ -45,36 +46,43 @@ impl Standing {
     }
 }
 
-/// Walks the queue and the pool's runners side by side, both being in the order of ids, and says where each entry
-/// stands. Each runner that takes up room is shown to `occupied`, with its container if the queue knows that.
-pub(super) fn of_all<'a>(
-    entries: &[&'a Arc<QueueEntry>],
-    pool: &PoolSnapshot,
-    mut occupied: impl FnMut(WorkerId, Option<&'a QueueEntry>),
-) -> Vec<Standing> {
-    let mut occupy = |runners: &[RunnerView], entry: Option<&'a QueueEntry>| {
-        for runner in runners.iter().filter(|runner| is_live(runner.state)) {
-            occupied(runner.worker, entry);
+/// The workers on which these runners take up room.
+pub(super) fn live(runners: &[RunnerView]) -> impl Iterator<Item = WorkerId> {
+    (runners.iter())
+        .filter(|runner| is_live(runner.state))
+        .map(|runner| runner.worker)
+}
+
+/// A walk over the pool's runners in the order of containers.
+pub(super) struct Runners<'a> {
+    rest: Peekable<btree_map::Iter<'a, ContainerId, Vec<RunnerView>>>,
+}
+
+impl<'a> Runners<'a> {
+    pub(super) fn new(pool: &'a PoolSnapshot) -> Self {
+        Runners {
+            rest: pool.runners.iter().peekable(),
         }
-    };
-    let mut runners = pool.runners.iter().peekable();
-    let mut standings = Vec::with_capacity(entries.len());
-    for entry in entries {
-        while let Some((_, strangers)) = runners.next_if(|(id, _)| **id < entry.id) {
-            occupy(strangers, None);
+    }
+
+    /// Walks on to this container; shows each worker on which one that was passed over takes up room.
+    pub(super) fn before(&mut self, container: &ContainerId, mut passed: impl FnMut(WorkerId)) {
+        while let Some((_, views)) = self.rest.next_if(|(id, _)| *id < container) {
+            live(views).for_each(&mut passed);
         }
-        standings.push(match runners.next_if(|(id, _)| **id == entry.id) {
-            Some((_, own)) => {
-                occupy(own, Some(entry));
-                Standing::of(own)
-            }
-            None => Standing::Nowhere,
-        });
     }
-    for (_, strangers) in runners {
-        occupy(strangers, None);
+
+    /// The runners of this container, having walked on to it.
+    pub(super) fn of(&mut self, container: &ContainerId) -> &'a [RunnerView] {
+        (self.rest.next_if(|(id, _)| *id == container)).map_or(&[], |(_, views)| views)
     }
-    standings
+
+    /// Walks to the end.
+    pub(super) fn rest(self, mut passed: impl FnMut(WorkerId)) {
+        for (_, views) in self.rest {
+            live(views).for_each(&mut passed);
+        }
+    }
 }
 
 fn is_live(state: RunnerState) -> bool {
