@@ -79,8 +79,13 @@ impl Client {
         let asked = missing.len().min(LOOKED_UP_MAX);
         unasked.extend_from_slice(&missing[asked..]);
 
-        let looked_up: Vec<LookedUp> = stream::iter(missing[..asked].chunks(LOOKED_UP_PER_CALL))
-            .map(|batch| self.look_up(batch, deadline))
+        // Owned batches: with borrowed ones the compiler cannot see that this future may move between threads.
+        let batches = missing[..asked]
+            .chunks(LOOKED_UP_PER_CALL)
+            .map(<[ContainerId]>::to_vec)
+            .collect::<Vec<_>>();
+        let looked_up: Vec<LookedUp> = stream::iter(batches)
+            .map(|batch| async move { self.look_up(&batch, deadline).await })
             .buffered(LOOK_UPS_AT_A_TIME)
             .try_collect()
             .await?;

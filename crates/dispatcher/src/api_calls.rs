@@ -30,7 +30,10 @@ pub(crate) struct Api {
 
 impl Api {
     /// Makes the call, and answers with one input, whatever happens.
-    #[expect(clippy::disallowed_methods, reason = "turns a duration into the deadline of a call")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "turns a duration into the deadline of a call"
+    )]
     pub(crate) fn call(self, request: Request) -> impl Future<Output = Input> + Send + 'static {
         async move {
             let by = |within: Duration| Instant::now() + within;
@@ -40,7 +43,11 @@ impl Api {
             let before = client.last_503();
             let answer = Input::Queue(match request {
                 Request::WhoAmI => Event::WhoAmI(client.current_token(deed).await.map_err(failure)),
-                Request::Poll { token_uuid, known, queued_wanted } => {
+                Request::Poll {
+                    token_uuid,
+                    known,
+                    queued_wanted,
+                } => {
                     let result = client.poll(&token_uuid, &known, queued_wanted, list).await;
                     self.health.polled(result.is_ok());
                     Event::Polled(result.map_err(failure).map(|answer| PollRows {
@@ -63,7 +70,10 @@ impl Api {
                     Event::Unlocked { id, result }
                 }
                 Request::Cancel { id, runtime_status } => {
-                    let result = client.cancel(&id, runtime_status.as_ref(), deed).await.map_err(failure);
+                    let result = client
+                        .cancel(&id, runtime_status.as_ref(), deed)
+                        .await
+                        .map_err(failure);
                     Event::Cancelled { id, result }
                 }
                 Request::Read { id } => {
@@ -82,15 +92,33 @@ impl Api {
 
 /// What the brain is told if a call's task dies.
 pub(crate) fn lost(request: &Request) -> Input {
-    let failure = || ApiFailure { kind: FailureKind::Unreachable, message: "the call's task died".to_owned() };
+    let failure = || ApiFailure {
+        kind: FailureKind::Unreachable,
+        message: "the call's task died".to_owned(),
+    };
     Input::Queue(match request {
         Request::WhoAmI => Event::WhoAmI(Err(failure())),
         Request::Poll { .. } => Event::Polled(Err(failure())),
-        Request::ReadMounts { ids } => Event::MountsRead { ids: ids.clone(), result: Err(failure()) },
-        Request::Lock { id } => Event::Locked { id: id.clone(), result: Err(failure()) },
-        Request::Unlock { id } => Event::Unlocked { id: id.clone(), result: Err(failure()) },
-        Request::Cancel { id, .. } => Event::Cancelled { id: id.clone(), result: Err(failure()) },
-        Request::Read { id } => Event::Read { id: id.clone(), result: Err(failure()) },
+        Request::ReadMounts { ids } => Event::MountsRead {
+            ids: ids.clone(),
+            result: Err(failure()),
+        },
+        Request::Lock { id } => Event::Locked {
+            id: id.clone(),
+            result: Err(failure()),
+        },
+        Request::Unlock { id } => Event::Unlocked {
+            id: id.clone(),
+            result: Err(failure()),
+        },
+        Request::Cancel { id, .. } => Event::Cancelled {
+            id: id.clone(),
+            result: Err(failure()),
+        },
+        Request::Read { id } => Event::Read {
+            id: id.clone(),
+            result: Err(failure()),
+        },
     })
 }
 
@@ -103,5 +131,8 @@ fn failure(error: ApiError) -> ApiFailure {
         // Whatever else there may be one day: nobody knows whether the call had an effect.
         _ => FailureKind::Unreachable,
     };
-    ApiFailure { kind, message: error.to_string() }
+    ApiFailure {
+        kind,
+        message: error.to_string(),
+    }
 }

@@ -1,15 +1,18 @@
 //! What the management API can ask and wish.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use async_trait::async_trait;
 use dispatch_brain::{Snapshot, Wish};
-use dispatch_management_api::{Backend, NotFound, RequestRecord, wire};
+use dispatch_management_api::{Backend, Load, NotFound, RequestRecord, wire};
 use dispatch_model::{ContainerId, IdleBehavior, InstanceId, InstanceType, InstanceTypeName};
-use dispatch_telemetry::Metrics;
+use dispatch_telemetry::{Metrics, PlanFigures, ServerLoad};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{health::Health, render, shell::AskedWish};
+use crate::{clock::Clock, health::Health, render, shell::AskedWish};
 
 /// Reads snapshots, and passes wishes on to the loop.
 pub(crate) struct Answers {
@@ -18,6 +21,9 @@ pub(crate) struct Answers {
     pub(crate) types: BTreeMap<InstanceTypeName, Arc<InstanceType>>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Clock,
+    /// How busy the server is; set once it listens.
+    pub(crate) load: Arc<OnceLock<Box<dyn Fn() -> Load + Send + Sync>>>,
 }
 
 impl Answers {
@@ -25,11 +31,49 @@ impl Answers {
         Arc::clone(&self.snapshots.borrow())
     }
 
+    /// Brings the gauges up to date.
+    fn refresh(&self) {
+        let snapshot = self.snapshot();
+        let names: Vec<&str> = self.types.keys().map(|name| name.as_str()).collect();
+        self.metrics
+            .snapshots(&snapshot.queue, &snapshot.pool, &names, self.clock.time());
+        let now = self.clock.now();
+        let figures = &snapshot.plan.figures;
+        self.metrics.plan(PlanFigures {
+            allocated_not_started: figures.allocated_not_started,
+            not_allocated_over_quota: figures.not_allocated_over_quota,
+            longest_wait: figures.longest_wait(now.wall),
+            last_503: snapshot
+                .last_503
+                .and_then(|at| now.wall.checked_sub(now.time.since(at)).ok()),
+            max_containers: snapshot.limits.containers,
+        });
+        if let Some(load) = self.load.get() {
+            let Load {
+                concurrent,
+                queued,
+                max_concurrent,
+                max_queued,
+                oldest,
+            } = load();
+            self.metrics.server(ServerLoad {
+                concurrent,
+                max_concurrent,
+                queued,
+                max_queued,
+                oldest,
+            });
+        }
+    }
+
     /// The loop answers at once; if it is gone, nothing is there any more.
     async fn wish(&self, wish: Wish) -> Result<(), NotFound> {
         tracing::info!(?wish, "an operator wishes");
         let (answer, answered) = oneshot::channel();
-        self.wishes.send((wish, answer)).await.map_err(|_| NotFound)?;
+        self.wishes
+            .send((wish, answer))
+            .await
+            .map_err(|_| NotFound)?;
         match answered.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(dispatch_brain::NotFound)) | Err(_) => Err(NotFound),
@@ -41,11 +85,18 @@ impl Answers {
 impl Backend for Answers {
     fn containers(&self) -> Vec<wire::Container> {
         let snapshot = self.snapshot();
-        snapshot.containers().iter().map(|view| render::container(view, &self.types)).collect()
+        snapshot
+            .containers()
+            .iter()
+            .map(|view| render::container(view, &self.types))
+            .collect()
     }
 
     fn container(&self, id: &ContainerId) -> Option<wire::Container> {
-        Some(render::container(&self.snapshot().container(id)?, &self.types))
+        Some(render::container(
+            &self.snapshot().container(id)?,
+            &self.types,
+        ))
     }
 
     fn instances(&self) -> Vec<wire::Instance> {
@@ -56,8 +107,13 @@ impl Backend for Answers {
         self.wish(Wish::KillContainer { container, reason }).await
     }
 
-    async fn set_idle_behavior(&self, instance: InstanceId, behavior: IdleBehavior) -> Result<(), NotFound> {
-        self.wish(Wish::SetIdleBehavior { instance, behavior }).await
+    async fn set_idle_behavior(
+        &self,
+        instance: InstanceId,
+        behavior: IdleBehavior,
+    ) -> Result<(), NotFound> {
+        self.wish(Wish::SetIdleBehavior { instance, behavior })
+            .await
     }
 
     async fn kill_instance(&self, instance: InstanceId, reason: String) -> Result<(), NotFound> {
@@ -91,9 +147,17 @@ impl Backend for Answers {
             "response"
         );
         let code = record.status.to_string();
-        self.metrics.request(&code, &record.method.to_lowercase(), record.total);
+        self.metrics
+            .request(&code, &record.method.to_lowercase(), record.total);
         if record.limited {
-            self.metrics.request_queue("api", "normal", record.queued, record.gave_up);
+            self.metrics.request_queued(
+                if record.gave_up {
+                    record.total
+                } else {
+                    record.queued
+                },
+                record.gave_up,
+            );
         }
     }
 }

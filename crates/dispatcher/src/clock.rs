@@ -13,13 +13,18 @@ impl Clock {
     /// Time begins now.
     #[expect(clippy::disallowed_methods, reason = "the shell's clock")]
     pub(crate) fn start() -> Clock {
-        Clock { began: Instant::now() }
+        Clock {
+            began: Instant::now(),
+        }
     }
 
     /// The present moment.
     #[expect(clippy::disallowed_methods, reason = "the shell's clock")]
     pub(crate) fn now(&self) -> Now {
-        Now { time: self.time(), wall: jiff::Timestamp::now() }
+        Now {
+            time: self.time(),
+            wall: jiff::Timestamp::now(),
+        }
     }
 
     /// The present moment on our own clock.

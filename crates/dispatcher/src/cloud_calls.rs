@@ -1,9 +1,9 @@
 //! Calls to the cloud: each order of the pool becomes one call, each answer one input.
 
-use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use dispatch_cloud::{CloudError, CreateOrder, Instance, InstanceSet, Tags};
-use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, InstanceType};
+use dispatch_cloud::{CloudError, CreateOrder, Instance, Tags, Wrapped};
+use dispatch_model::{InstanceId, InstanceSecret, InstanceType};
 use dispatch_runner::init_script;
 use dispatch_worker::{Failure, ListedInstance};
 
@@ -12,7 +12,7 @@ use crate::health::Health;
 /// What the calls share.
 #[derive(Clone)]
 pub(crate) struct Cloud {
-    pub(crate) set: Arc<dyn InstanceSet>,
+    pub(crate) set: Arc<Wrapped>,
     /// The tags that mark an instance as ours.
     pub(crate) ours: Tags,
     /// The tag that holds an instance's secret.
@@ -24,9 +24,9 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) async fn list(self, within: Duration) -> Result<Vec<ListedInstance>, Failure> {
-        let result = in_time(within, CloudErrorClass::Transient, self.set.list(&self.ours)).await;
+        let result = self.set.list_within(&self.ours, within).await;
         self.health.listed(result.is_ok());
-        Ok(result?.into_iter().map(listed).collect())
+        Ok(result.map_err(failure)?.into_iter().map(listed).collect())
     }
 
     pub(crate) async fn create(
@@ -44,34 +44,55 @@ impl Cloud {
             init_script: init_script(&secret, &self.init_command),
             secret,
         };
-        in_time(within, CloudErrorClass::OutcomeUnknown, self.set.create(order)).await.map(listed)
+        self.set
+            .create_within(order, within)
+            .await
+            .map(listed)
+            .map_err(failure)
     }
 
-    pub(crate) async fn destroy(self, instance: InstanceId, within: Duration) -> Result<(), Failure> {
-        in_time(within, CloudErrorClass::Transient, self.set.destroy(&instance)).await
+    pub(crate) async fn destroy(
+        self,
+        instance: InstanceId,
+        within: Duration,
+    ) -> Result<(), Failure> {
+        self.set
+            .destroy_within(&instance, within)
+            .await
+            .map_err(failure)
     }
 
-    pub(crate) async fn set_tags(self, instance: InstanceId, tags: Tags, within: Duration) -> Result<(), Failure> {
-        in_time(within, CloudErrorClass::Transient, self.set.set_tags(&instance, &tags)).await
+    pub(crate) async fn set_tags(
+        self,
+        instance: InstanceId,
+        tags: Tags,
+        within: Duration,
+    ) -> Result<(), Failure> {
+        self.set
+            .set_tags_within(&instance, &tags, within)
+            .await
+            .map_err(failure)
     }
 }
 
-async fn in_time<T>(
-    within: Duration,
-    class_if_late: CloudErrorClass,
-    call: impl Future<Output = Result<T, CloudError>>,
-) -> Result<T, Failure> {
-    match tokio::time::timeout(within, call).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(Failure { class: error.class, message: error.message }),
-        Err(_) => Err(Failure {
-            class: class_if_late,
-            message: format!("the cloud did not answer within {} s", within.as_secs()),
-        }),
+fn failure(error: CloudError) -> Failure {
+    Failure {
+        class: error.class,
+        message: error.message,
     }
 }
 
 fn listed(instance: Instance) -> ListedInstance {
-    let Instance { id, address, provider_type, tags } = instance;
-    ListedInstance { id, address, provider_type, tags }
+    let Instance {
+        id,
+        address,
+        provider_type,
+        tags,
+    } = instance;
+    ListedInstance {
+        id,
+        address,
+        provider_type,
+        tags,
+    }
 }

@@ -49,7 +49,10 @@ impl ExitWatch {
                 let _ = inputs.send(Input::Pool(Event::WatchLost { worker })).await;
             }
         });
-        ExitWatch { wanted: sender, task: task.abort_handle() }
+        ExitWatch {
+            wanted: sender,
+            task: task.abort_handle(),
+        }
     }
 
     /// Watch these and no others. `false` if the task has ended: start another.
@@ -96,7 +99,9 @@ async fn one_channel(
         for id in now_wanted {
             if !reported.contains(&id) && !watched.contains(&id) {
                 let write = tokio::time::timeout(WRITE_WITHIN, lines.write(id.as_str()));
-                write.await.map_err(|_| ExecError::TimedOut(WRITE_WITHIN))??;
+                write
+                    .await
+                    .map_err(|_| ExecError::TimedOut(WRITE_WITHIN))??;
                 watched.insert(id);
             }
         }

@@ -57,7 +57,16 @@ impl Hands {
         inputs: mpsc::Sender<Input>,
     ) -> Hands {
         let (attached, calls) = (BTreeMap::new(), JoinSet::new());
-        Hands { api, cloud, executor, on_instance, watch_script, attached, inputs, calls }
+        Hands {
+            api,
+            cloud,
+            executor,
+            on_instance,
+            watch_script,
+            attached,
+            inputs,
+            calls,
+        }
     }
 
     /// Begins to obey; returns at once.
@@ -90,66 +99,172 @@ impl Hands {
                 let event = move |result| Input::Pool(Event::Listed { call, result });
                 self.call(list.map(event), event(Err(task_died())));
             }
-            Action::Create { call, worker, instance_type, tags, secret, within } => {
-                let create = self.cloud.clone().create(instance_type, tags, secret, within);
-                let event = move |result| Input::Pool(Event::Created { call, worker, result });
+            Action::Create {
+                call,
+                worker,
+                instance_type,
+                tags,
+                secret,
+                within,
+            } => {
+                let create = self
+                    .cloud
+                    .clone()
+                    .create(instance_type, tags, secret, within);
+                let event = move |result| {
+                    Input::Pool(Event::Created {
+                        call,
+                        worker,
+                        result,
+                    })
+                };
                 self.call(create.map(event), event(Err(task_died())));
             }
-            Action::Destroy { call, worker, instance, within } => {
+            Action::Destroy {
+                call,
+                worker,
+                instance,
+                within,
+            } => {
                 let destroy = self.cloud.clone().destroy(instance, within);
-                let event = move |result| Input::Pool(Event::Destroyed { call, worker, result });
+                let event = move |result| {
+                    Input::Pool(Event::Destroyed {
+                        call,
+                        worker,
+                        result,
+                    })
+                };
                 self.call(destroy.map(event), event(Err(task_died())));
             }
-            Action::SetTags { call, worker, instance, tags, within } => {
+            Action::SetTags {
+                call,
+                worker,
+                instance,
+                tags,
+                within,
+            } => {
                 let set_tags = self.cloud.clone().set_tags(instance, tags, within);
-                let event = move |result| Input::Pool(Event::Tagged { call, worker, result });
+                let event = move |result| {
+                    Input::Pool(Event::Tagged {
+                        call,
+                        worker,
+                        result,
+                    })
+                };
                 self.call(set_tags.map(event), event(Err(task_died())));
             }
-            Action::Attach { worker, instance: _, address, secret } => self.attach(worker, address, secret),
+            Action::Attach {
+                worker,
+                instance: _,
+                address,
+                secret,
+            } => self.attach(worker, address, secret),
             Action::Detach { worker } => {
                 self.attached.remove(&worker);
             }
-            Action::Probe { call, worker, order } => {
+            Action::Probe {
+                call,
+                worker,
+                order,
+            } => {
                 let on_instance = Arc::clone(&self.on_instance);
-                let event = move |report| Input::Pool(Event::Probed { call, worker, report });
-                let Some(attached) = self.attached.get(&worker) else {
-                    return self.call(std::future::ready(event(no_connection())), event(no_connection()));
+                let event = move |report| {
+                    Input::Pool(Event::Probed {
+                        call,
+                        worker,
+                        report,
+                    })
                 };
-                let (connection, first) = (Arc::clone(&attached.connection), Arc::clone(&attached.first_connected));
-                let probe = async move { event(on_instance.probe(&*connection, &order, &first).await) };
+                let Some(attached) = self.attached.get(&worker) else {
+                    return self.call(
+                        std::future::ready(event(no_connection())),
+                        event(no_connection()),
+                    );
+                };
+                let (connection, first) = (
+                    Arc::clone(&attached.connection),
+                    Arc::clone(&attached.first_connected),
+                );
+                let probe =
+                    async move { event(on_instance.probe(&*connection, &order, &first).await) };
                 self.call(probe, event(no_connection()));
             }
-            Action::Start { call, worker, container, sizing, gpus, instance_type, within } => {
+            Action::Start {
+                call,
+                worker,
+                container,
+                sizing,
+                gpus,
+                instance_type,
+                within,
+            } => {
                 let on_instance = Arc::clone(&self.on_instance);
                 let id = container.clone();
-                let event = move |result| Input::Pool(Event::Started { call, worker, container: id, result });
+                let event = move |result| {
+                    Input::Pool(Event::Started {
+                        call,
+                        worker,
+                        container: id,
+                        result,
+                    })
+                };
                 let lost = event.clone()(Err("the call's task died".to_owned()));
                 let Some(attached) = self.attached.get(&worker) else {
                     let error = Err(ExecError::NoAddress.to_string());
                     return self.call(std::future::ready(event(error)), lost);
                 };
-                let (connection, address) = (Arc::clone(&attached.connection), attached.address.clone());
+                let (connection, address) =
+                    (Arc::clone(&attached.connection), attached.address.clone());
                 let vcpus = sizing.needs.vcpus;
                 let start = async move {
-                    let start = on_instance.start(&*connection, &address, &container, vcpus, &gpus, &instance_type, within);
+                    let start = on_instance.start(
+                        &*connection,
+                        &address,
+                        &container,
+                        vcpus,
+                        &gpus,
+                        &instance_type,
+                        within,
+                    );
                     event(start.await)
                 };
                 self.call(start, lost);
             }
-            Action::Signal { call, worker, container, signal, within } => {
+            Action::Signal {
+                call,
+                worker,
+                container,
+                signal,
+                within,
+            } => {
                 let on_instance = Arc::clone(&self.on_instance);
                 let id = container.clone();
-                let event = move |outcome| Input::Pool(Event::Signalled { call, worker, container: id, outcome });
+                let event = move |outcome| {
+                    Input::Pool(Event::Signalled {
+                        call,
+                        worker,
+                        container: id,
+                        outcome,
+                    })
+                };
                 let lost = event.clone()(SignalOutcome::Failed("the call's task died".to_owned()));
                 let Some(attached) = self.attached.get(&worker) else {
                     let outcome = SignalOutcome::Failed(ExecError::NoAddress.to_string());
                     return self.call(std::future::ready(event(outcome)), lost);
                 };
                 let connection = Arc::clone(&attached.connection);
-                let send = async move { event(on_instance.signal(&*connection, &container, signal, within).await) };
+                let send = async move {
+                    event(
+                        on_instance
+                            .signal(&*connection, &container, signal, within)
+                            .await,
+                    )
+                };
                 self.call(send, lost);
             }
-            Action::Watch { worker, containers } => self.watch(worker, containers.into_iter().collect()),
+            Action::Watch { worker, containers } => {
+                self.watch(worker, containers.into_iter().collect())
+            }
         }
     }
 
@@ -159,14 +274,36 @@ impl Hands {
             attached.address = address;
             return;
         }
-        let connection = self.executor.connection(Target { address: address.clone(), secret });
+        let connection = self.executor.connection(Target {
+            address: address.clone(),
+            secret,
+        });
         let first_connected = Arc::new(OnceLock::new());
-        self.attached.insert(worker, Attached { connection, address, first_connected, watch: None });
+        self.attached.insert(
+            worker,
+            Attached {
+                connection,
+                address,
+                first_connected,
+                watch: None,
+            },
+        );
     }
 
-    fn watch(&mut self, worker: WorkerId, containers: std::collections::BTreeSet<dispatch_model::ContainerId>) {
-        let Some(attached) = self.attached.get_mut(&worker) else { return };
-        if attached.watch.as_ref().is_some_and(|watch| watch.set(containers.clone())) || containers.is_empty() {
+    fn watch(
+        &mut self,
+        worker: WorkerId,
+        containers: std::collections::BTreeSet<dispatch_model::ContainerId>,
+    ) {
+        let Some(attached) = self.attached.get_mut(&worker) else {
+            return;
+        };
+        if attached
+            .watch
+            .as_ref()
+            .is_some_and(|watch| watch.set(containers.clone()))
+            || containers.is_empty()
+        {
             return;
         }
         attached.watch = Some(ExitWatch::start(
@@ -182,10 +319,13 @@ impl Hands {
     fn call(&mut self, call: impl Future<Output = Input> + Send + 'static, lost: Input) {
         let inputs = self.inputs.clone();
         self.calls.spawn(async move {
-            let input = AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!("a call panicked; it is treated as failed");
-                lost
-            });
+            let input = AssertUnwindSafe(call)
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    tracing::error!("a call panicked; it is treated as failed");
+                    lost
+                });
             // Nobody listens any more only when the daemon has stopped.
             let _ = inputs.send(input).await;
         });
@@ -193,11 +333,24 @@ impl Hands {
 }
 
 fn task_died() -> Failure {
-    Failure { class: CloudErrorClass::OutcomeUnknown, message: "the call's task died".to_owned() }
+    Failure {
+        class: CloudErrorClass::OutcomeUnknown,
+        message: "the call's task died".to_owned(),
+    }
 }
 
 fn no_connection() -> ProbeReport {
-    let failure =
-        ProbeFailure { expected_while_booting: true, message: ExecError::NoAddress.to_string(), stderr: String::new() };
-    ProbeReport { connected_at: None, connect: Err(failure), boot: None, deploy: None, list: None, list_took: None }
+    let failure = ProbeFailure {
+        expected_while_booting: true,
+        message: ExecError::NoAddress.to_string(),
+        stderr: String::new(),
+    };
+    ProbeReport {
+        connected_at: None,
+        connect: Err(failure),
+        boot: None,
+        deploy: None,
+        list: None,
+        list_took: None,
+    }
 }

@@ -61,18 +61,30 @@ impl Health {
         let age = |at: &AtomicU64| now.since(Time::from_millis(at.load(Ordering::Relaxed)));
         let mut faults = Vec::new();
         if age(&self.turned_at) > STUCK_AFTER {
-            faults.push(format!("the dispatcher's loop has been stuck for {} s", age(&self.turned_at).as_secs()));
+            faults.push(format!(
+                "the dispatcher's loop has been stuck for {} s",
+                age(&self.turned_at).as_secs()
+            ));
         }
         if age(&self.polled_at) > self.poll_stale_after {
-            faults.push(format!("the container queue has not been read for {} s", age(&self.polled_at).as_secs()));
+            faults.push(format!(
+                "the container queue has not been read for {} s",
+                age(&self.polled_at).as_secs()
+            ));
         }
         if age(&self.listed_at) > self.list_stale_after {
-            faults.push(format!("the cloud has not listed the instances for {} s", age(&self.listed_at).as_secs()));
+            faults.push(format!(
+                "the cloud has not listed the instances for {} s",
+                age(&self.listed_at).as_secs()
+            ));
         }
         if let Some(hold) = &snapshot.pool.hold
             && hold.cause == dispatch_model::HoldCause::RunnerUnreadable
         {
-            faults.push(format!("the runner's program cannot be read: {}", hold.detail));
+            faults.push(format!(
+                "the runner's program cannot be read: {}",
+                hold.detail
+            ));
         }
         if snapshot.violations > 0 {
             faults.push(format!(
@@ -80,7 +92,11 @@ impl Health {
                 snapshot.violations
             ));
         }
-        if faults.is_empty() { Ok(()) } else { Err(faults.join("; ")) }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(faults.join("; "))
+        }
     }
 
     fn note(&self, at: &AtomicU64, ok: bool) {

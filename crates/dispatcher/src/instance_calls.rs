@@ -45,7 +45,16 @@ impl OnInstance {
         mask: Mask,
     ) -> OnInstance {
         let uploads = Semaphore::new(UPLOADS_AT_ONCE);
-        OnInstance { clock, login, commands, boot_probe_command, binary, start, mask, uploads }
+        OnInstance {
+            clock,
+            login,
+            commands,
+            boot_probe_command,
+            binary,
+            start,
+            mask,
+            uploads,
+        }
     }
 
     /// Connects, runs the steps of the order one after the other, and reports on each.
@@ -70,7 +79,10 @@ impl OnInstance {
         report.connected_at = Some(*first_connected.get_or_init(|| self.clock.time()));
         if order.boot {
             let command = boot_probe(&self.boot_probe_command).to_owned();
-            report.boot = Some(self.succeed(connection, command, order.command_within).await);
+            report.boot = Some(
+                self.succeed(connection, command, order.command_within)
+                    .await,
+            );
         }
         let go_on = order.list == ListWhen::Always || !matches!(report.boot, Some(Err(_)));
         if order.deploy && go_on {
@@ -126,7 +138,10 @@ impl OnInstance {
             SignalKind::Term => 15,
             SignalKind::Kill => 9,
         };
-        match self.run(connection, self.commands.kill(container, number), within).await {
+        match self
+            .run(connection, self.commands.kill(container, number), within)
+            .await
+        {
             Ok(output) if output.success() => SignalOutcome::Gone,
             Ok(output) if output.exit == Exit::Status(1) => SignalOutcome::StillThere,
             Ok(output) => SignalOutcome::Failed(self.words(&output)),
@@ -134,8 +149,15 @@ impl OnInstance {
         }
     }
 
-    async fn list(&self, connection: &dyn Connection, within: Duration) -> Result<RunnerReport, ProbeFailure> {
-        let output = self.run(connection, self.commands.list(false), within).await.map_err(|e| failure(&e))?;
+    async fn list(
+        &self,
+        connection: &dyn Connection,
+        within: Duration,
+    ) -> Result<RunnerReport, ProbeFailure> {
+        let output = self
+            .run(connection, self.commands.list(false), within)
+            .await
+            .map_err(|e| failure(&e))?;
         self.expect_success(&output)?;
         let list = parse_list(&output.stdout, output.truncated).map_err(|error| ProbeFailure {
             expected_while_booting: false,
@@ -146,8 +168,14 @@ impl OnInstance {
     }
 
     /// Sees that the runner is in its place, and puts it there if not.
-    async fn deploy(&self, connection: &dyn Connection, within: Duration) -> Result<(), ProbeFailure> {
-        let Some(binary) = &self.binary else { return Ok(()) };
+    async fn deploy(
+        &self,
+        connection: &dyn Connection,
+        within: Duration,
+    ) -> Result<(), ProbeFailure> {
+        let Some(binary) = &self.binary else {
+            return Ok(());
+        };
         let target = binary.target();
         let check = || self.run(connection, target.check_command(), CHECK_WITHIN.min(within));
         let output = check().await.map_err(|e| failure(&e))?;
@@ -158,25 +186,54 @@ impl OnInstance {
             let _turn = self.uploads.acquire().await;
             let reader = Arc::clone(binary);
             let read = tokio::task::spawn_blocking(move || reader.content()).await;
-            let content = read.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(|error| ProbeFailure {
-                expected_while_booting: false,
-                message: format!("cannot read {}: {error}", binary.path().display()),
-                stderr: String::new(),
-            })?;
+            let content = read
+                .unwrap_or_else(|panic| Err(io::Error::other(panic)))
+                .map_err(|error| ProbeFailure {
+                    expected_while_booting: false,
+                    message: format!("cannot read {}: {error}", binary.path().display()),
+                    stderr: String::new(),
+                })?;
             let line = deploy_script(&self.login, target);
-            let output = connection.upload(Command { line, stdin: content, deadline: within }).await;
+            let output = connection
+                .upload(Command {
+                    line,
+                    stdin: content,
+                    deadline: within,
+                })
+                .await;
             self.expect_success(&output.map_err(|e| failure(&e))?)
         };
-        tokio::time::timeout(within, upload).await.unwrap_or_else(|_| Err(failure(&ExecError::TimedOut(within))))
+        tokio::time::timeout(within, upload)
+            .await
+            .unwrap_or_else(|_| Err(failure(&ExecError::TimedOut(within))))
     }
 
-    async fn succeed(&self, connection: &dyn Connection, line: String, within: Duration) -> Result<(), ProbeFailure> {
-        let output = self.run(connection, line, within).await.map_err(|e| failure(&e))?;
+    async fn succeed(
+        &self,
+        connection: &dyn Connection,
+        line: String,
+        within: Duration,
+    ) -> Result<(), ProbeFailure> {
+        let output = self
+            .run(connection, line, within)
+            .await
+            .map_err(|e| failure(&e))?;
         self.expect_success(&output)
     }
 
-    async fn run(&self, connection: &dyn Connection, line: String, within: Duration) -> Result<Output, ExecError> {
-        connection.run(Command { line, stdin: Bytes::new(), deadline: within }).await
+    async fn run(
+        &self,
+        connection: &dyn Connection,
+        line: String,
+        within: Duration,
+    ) -> Result<Output, ExecError> {
+        connection
+            .run(Command {
+                line,
+                stdin: Bytes::new(),
+                deadline: within,
+            })
+            .await
     }
 
     fn expect_success(&self, output: &Output) -> Result<(), ProbeFailure> {
@@ -191,7 +248,11 @@ impl OnInstance {
     }
 
     fn words(&self, output: &Output) -> String {
-        format!("{}: {}", exit_in_words(&output.exit), self.mask.show(&output.stderr))
+        format!(
+            "{}: {}",
+            exit_in_words(&output.exit),
+            self.mask.show(&output.stderr)
+        )
     }
 }
 
@@ -204,8 +265,15 @@ fn exit_in_words(exit: &Exit) -> String {
 
 fn failure(error: &ExecError) -> ProbeFailure {
     let expected_while_booting = match error {
-        ExecError::NoAddress | ExecError::Connect { .. } | ExecError::TimedOut(_) | ExecError::Disconnected(_) => true,
+        ExecError::NoAddress
+        | ExecError::Connect { .. }
+        | ExecError::TimedOut(_)
+        | ExecError::Disconnected(_) => true,
         ExecError::Refused { .. } | ExecError::Unverified { .. } => false,
     };
-    ProbeFailure { expected_while_booting, message: error.to_string(), stderr: String::new() }
+    ProbeFailure {
+        expected_while_booting,
+        message: error.to_string(),
+        stderr: String::new(),
+    }
 }

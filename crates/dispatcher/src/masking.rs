@@ -16,7 +16,12 @@ const SHORTEST: usize = 6;
 impl Mask {
     /// Hides these texts wherever they appear.
     pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Mask {
-        Mask { secrets: secrets.into_iter().filter(|secret| secret.len() >= SHORTEST).collect() }
+        Mask {
+            secrets: secrets
+                .into_iter()
+                .filter(|secret| secret.len() >= SHORTEST)
+                .collect(),
+        }
     }
 
     /// The end of what a program wrote, where the reason usually stands, fit to be shown.
@@ -50,10 +55,17 @@ mod tests {
     #[test]
     fn secrets_are_hidden_and_long_texts_are_cut_at_the_front() {
         let mask = Mask::new(["topsecret".to_owned(), "a".to_owned()]);
-        assert_eq!(mask.show(b" token=topsecret failed: a\n"), "token=xxxxx failed: a");
+        assert_eq!(
+            mask.show(b" token=topsecret failed: a\n"),
+            "token=xxxxx failed: a"
+        );
         let long = format!("{}the reason", "x".repeat(5000));
         let shown = mask.show(long.as_bytes());
-        assert!(shown.starts_with('…') && shown.ends_with("the reason") && shown.chars().count() <= SHOWN + 2);
+        assert!(
+            shown.starts_with('…')
+                && shown.ends_with("the reason")
+                && shown.chars().count() <= SHOWN + 2
+        );
         assert_eq!(mask.show(&[0xff, b'x']), "\u{fffd}x");
     }
 }

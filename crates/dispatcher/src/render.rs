@@ -13,14 +13,23 @@ pub(crate) fn container(
 ) -> wire::Container {
     let entry = view.entry;
     let record = view.details.map(|details| details.container_json(entry));
-    let instance_types: Vec<wire::TypeRecord> =
-        entry.sizing.types.iter().filter_map(|name| types.get(name)).map(|it| wire::TypeRecord::from(&**it)).collect();
+    let instance_types: Vec<wire::TypeRecord> = entry
+        .sizing
+        .types
+        .iter()
+        .filter_map(|name| types.get(name))
+        .map(|it| wire::TypeRecord::from(&**it))
+        .collect();
     let problem = view.details.and_then(|details| details.problem.clone());
     let scheduling_status = match (entry.state, problem, view.wait) {
-        (ContainerState::Running | ContainerState::Complete | ContainerState::Cancelled, _, _) => String::new(),
+        (ContainerState::Running | ContainerState::Complete | ContainerState::Cancelled, _, _) => {
+            String::new()
+        }
         (ContainerState::Queued | ContainerState::Locked, Some(problem), _) => problem,
         (ContainerState::Queued | ContainerState::Locked, None, Some(wait)) => wait.to_string(),
-        (ContainerState::Queued | ContainerState::Locked, None, None) => "Waiting to be looked at.".to_owned(),
+        (ContainerState::Queued | ContainerState::Locked, None, None) => {
+            "Waiting to be looked at.".to_owned()
+        }
     };
     wire::Container {
         container: match record {
@@ -37,7 +46,12 @@ pub(crate) fn container(
 
 /// All instances and creations under way, by instance id, then type.
 pub(crate) fn instances(snapshot: &Snapshot) -> Vec<wire::Instance> {
-    let mut rows: Vec<wire::Instance> = snapshot.pool.workers.values().map(|worker| instance(worker)).collect();
+    let mut rows: Vec<wire::Instance> = snapshot
+        .pool
+        .workers
+        .values()
+        .map(|worker| instance(worker))
+        .collect();
     rows.sort_by(|a, b| {
         (&a.instance, &a.arvados_instance_type).cmp(&(&b.instance, &b.arvados_instance_type))
     });

@@ -59,7 +59,9 @@ impl RunnerBinary {
     pub fn open(setting: &str, directory: &str) -> Result<Option<RunnerBinary>, RunnerBinaryError> {
         let search_path = env::var("PATH").unwrap_or_default();
         let is_file = |path: &Path| path.is_file() && fs::File::open(path).is_ok();
-        let Some(path) = choose_runner_binary(setting, &search_path, is_file)? else { return Ok(None) };
+        let Some(path) = choose_runner_binary(setting, &search_path, is_file)? else {
+            return Ok(None);
+        };
         Self::open_path(path.clone(), directory)
             .map(Some)
             .map_err(|source| RunnerBinaryError::Unreadable { path, source })
@@ -69,7 +71,9 @@ impl RunnerBinary {
         let mut file = fs::File::open(&path)?;
         let len = file.metadata()?.len();
         if len > BYTES_MAX {
-            return Err(io::Error::other(format!("{len} bytes are too many for a runner")));
+            return Err(io::Error::other(format!(
+                "{len} bytes are too many for a runner"
+            )));
         }
         let mut hash = BinaryHash::default();
         let mut piece = vec![0; 1 << 20];
@@ -80,7 +84,13 @@ impl RunnerBinary {
             }
         }
         let target = DeployPath::new(directory, &hash.finish());
-        Ok(RunnerBinary { path, file, len: len as usize, target, loaded: Mutex::new(Weak::new()) })
+        Ok(RunnerBinary {
+            path,
+            file,
+            len: len as usize,
+            target,
+            loaded: Mutex::new(Weak::new()),
+        })
     }
 
     /// Where it came from.
@@ -117,8 +127,13 @@ mod tests {
         let path = directory.path().join("crunch-run");
         fs::write(&path, "old").expect("written");
         let setting = path.to_str().expect("text");
-        let binary = RunnerBinary::open(setting, "/tmp/x").expect("opened").expect("something to deploy");
-        assert_eq!(binary.target().to_string(), "/tmp/x/crunch-run~149603e6c03516362a8da23f624db945");
+        let binary = RunnerBinary::open(setting, "/tmp/x")
+            .expect("opened")
+            .expect("something to deploy");
+        assert_eq!(
+            binary.target().to_string(),
+            "/tmp/x/crunch-run~149603e6c03516362a8da23f624db945"
+        );
         let replacement = directory.path().join("new");
         fs::write(&replacement, "new!").expect("written");
         fs::rename(&replacement, &path).expect("replaced");
@@ -128,7 +143,12 @@ mod tests {
     #[test]
     fn nothing_is_deployed_for_an_empty_setting_and_a_wrong_path_is_named() {
         assert!(RunnerBinary::open("", "/tmp/x").expect("fine").is_none());
-        let error = RunnerBinary::open("/no/such/file", "/tmp/x").expect_err("not there").to_string();
-        assert!(error.contains("DeployRunnerBinary") && error.contains("/no/such/file"), "{error}");
+        let error = RunnerBinary::open("/no/such/file", "/tmp/x")
+            .expect_err("not there")
+            .to_string();
+        assert!(
+            error.contains("DeployRunnerBinary") && error.contains("/no/such/file"),
+            "{error}"
+        );
     }
 }

@@ -14,11 +14,19 @@ pub(crate) type Types = BTreeMap<InstanceTypeName, Arc<dispatch_model::InstanceT
 
 /// The configured instance types.
 pub(crate) fn types(config: &ClusterConfig) -> Types {
-    config.instance_types.iter().map(|(name, it)| (name.clone(), Arc::new(it.clone()))).collect()
+    config
+        .instance_types
+        .iter()
+        .map(|(name, it)| (name.clone(), Arc::new(it.clone())))
+        .collect()
 }
 
 /// What the brain needs. `seed` is fresh entropy.
-pub(crate) fn brain(config: &ClusterConfig, types: &Types, seed: [u8; 32]) -> dispatch_brain::Settings {
+pub(crate) fn brain(
+    config: &ClusterConfig,
+    types: &Types,
+    seed: [u8; 32],
+) -> dispatch_brain::Settings {
     let vms = &config.cloud_vms;
     let count = |n: Option<u32>| n.map(|n| n as usize);
     dispatch_brain::Settings {
@@ -50,6 +58,8 @@ pub(crate) fn brain(config: &ClusterConfig, types: &Types, seed: [u8; 32]) -> di
             resource_tags: vms.resource_tags.clone(),
             instance_set_id: config.instance_set_id.clone(),
             cluster_id: config.cluster_id.clone(),
+            // A driver that has quota groups names them when it refuses (facts §2.8.4).
+            quota_groups: BTreeMap::new(),
             timing: timing(config),
         },
         types: types.clone(),
@@ -68,13 +78,24 @@ pub(crate) fn brain(config: &ClusterConfig, types: &Types, seed: [u8; 32]) -> di
 /// Deadlines of calls: what suits today's clouds, but never so long that one hung call uses up the time after which an
 /// instance is given up (facts K9).
 fn timing(config: &ClusterConfig) -> Timing {
-    let patience = config.cloud_vms.timeout_booting.min(config.cloud_vms.timeout_probe);
+    let patience = config
+        .cloud_vms
+        .timeout_booting
+        .min(config.cloud_vms.timeout_probe);
     let at_most = |usual: Duration| usual.min(patience / 2).max(Duration::from_millis(500));
-    Timing { connect: at_most(Timing::USUAL.connect), command: at_most(Timing::USUAL.command), ..Timing::USUAL }
+    Timing {
+        connect: at_most(Timing::USUAL.connect),
+        command: at_most(Timing::USUAL.command),
+        ..Timing::USUAL
+    }
 }
 
 /// How to reach the API.
-pub(crate) fn client(config: &ClusterConfig, dial_instead: Option<String>, roots: CaRoots) -> Result<ClientSettings, url::ParseError> {
+pub(crate) fn client(
+    config: &ClusterConfig,
+    dial_instead: Option<String>,
+    roots: CaRoots,
+) -> Result<ClientSettings, url::ParseError> {
     Ok(ClientSettings {
         cluster_id: config.cluster_id.clone(),
         controller: url::Url::parse(&config.controller.to_string())?,

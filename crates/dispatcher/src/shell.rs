@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dispatch_brain::{Brain, Command, Input, NotFound, Snapshot, Wish};
+use dispatch_brain::{Brain, Command, Fact, Input, NotFound, Snapshot, Wish};
 use dispatch_model::Time;
-use dispatch_worker::Action;
+use dispatch_worker::{Action, WorkerNews};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{clock::Clock, facts::Reporter, hands::Hands, health};
@@ -43,7 +43,10 @@ impl Shell {
         loop {
             let beat = self.clock.time() + health::HEARTBEAT;
             let show_at = stale.then(|| shown_at + SHOW_EVERY);
-            let wake_at = [self.brain.deadline(), show_at, stop_by, Some(beat)].into_iter().flatten().min();
+            let wake_at = [self.brain.deadline(), show_at, stop_by, Some(beat)]
+                .into_iter()
+                .flatten()
+                .min();
             tokio::select! {
                 biased;
                 () = stopped(&mut stop), if stop_by.is_none() => {
@@ -72,7 +75,8 @@ impl Shell {
             self.health.turned();
             let now = self.clock.time();
             if stale && now >= shown_at + SHOW_EVERY {
-                self.snapshots.send_replace(Arc::new(self.brain.snapshot(self.clock.now())));
+                self.snapshots
+                    .send_replace(Arc::new(self.brain.snapshot(self.clock.now())));
                 shown_at = now;
                 stale = false;
             }
@@ -82,16 +86,42 @@ impl Shell {
         }
     }
 
+    /// From a container's creation until the command that starts it returned, for the metrics.
+    fn count_start(&self, fact: &Fact) {
+        let Fact::Pool(dispatch_worker::Fact::Worker {
+            news: WorkerNews::StartAnswered { container, .. },
+            ..
+        }) = fact
+        else {
+            return;
+        };
+        let created_at = self
+            .brain
+            .queue()
+            .snapshot()
+            .entries
+            .get(container)
+            .and_then(|entry| entry.created_at);
+        if let Some(waited) = created_at
+            .and_then(|at| Duration::try_from(self.clock.now().wall.duration_since(at)).ok())
+        {
+            self.reporter.metrics.crunch_run_started(waited);
+        }
+    }
+
     /// Whether anything came of it.
     fn think_and_obey(&mut self) -> bool {
         let step = self.brain.step(self.clock.now());
         let anything = !step.commands.is_empty() || !step.facts.is_empty();
         for fact in step.facts {
             self.reporter.report(&fact);
+            self.count_start(&fact);
         }
         // Destroys go first: they give back quota that creates may need, and stop the bill.
-        let (destroys, others): (Vec<_>, Vec<_>) =
-            step.commands.into_iter().partition(|command| matches!(command, Command::Pool(Action::Destroy { .. })));
+        let (destroys, others): (Vec<_>, Vec<_>) = step
+            .commands
+            .into_iter()
+            .partition(|command| matches!(command, Command::Pool(Action::Destroy { .. })));
         for command in destroys.into_iter().chain(others) {
             self.hands.obey(command);
         }

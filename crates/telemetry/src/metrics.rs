@@ -232,6 +232,7 @@ impl Metrics {
             gauge!(name::MAX_CONCURRENT_REQUESTS, "queue" => "api").set(load.max_concurrent as f64);
             gauge!(name::MAX_QUEUED_REQUESTS, "queue" => "api").set(load.max_queued as f64);
             gauge!(name::MAX_ACTIVE_AGE).set(load.oldest.as_secs_f64());
+            gauge!(name::MAX_ABANDONED_AGE).set(0.0);
             for (priority, queued) in [("low", 0), ("normal", load.queued), ("high", 0)] {
                 gauge!(name::QUEUED_REQUESTS, "queue" => "api", "priority" => priority)
                     .set(queued as f64);

@@ -46,7 +46,12 @@ impl Connection for Fake {
         }
         let (written, reads) = mpsc::unbounded_channel();
         let (sends, lines) = mpsc::unbounded_channel();
-        self.opened.send(Channel { written: reads, lines: sends }).expect("the test listens");
+        self.opened
+            .send(Channel {
+                written: reads,
+                lines: sends,
+            })
+            .expect("the test listens");
         Ok(Box::new(FakeLines { written, lines }))
     }
 
@@ -56,7 +61,9 @@ impl Connection for Fake {
 #[async_trait]
 impl Lines for FakeLines {
     async fn write(&mut self, line: &str) -> Result<(), ExecError> {
-        self.written.send(line.to_owned()).map_err(|_| ExecError::Disconnected("the test hung up".to_owned()))
+        self.written
+            .send(line.to_owned())
+            .map_err(|_| ExecError::Disconnected("the test hung up".to_owned()))
     }
 
     async fn next(&mut self) -> Result<Option<String>, ExecError> {
@@ -73,9 +80,22 @@ struct Rig {
 fn rig(wanted: &[&str], refuse: Option<ExecError>) -> Rig {
     let (opened, opens) = mpsc::unbounded_channel();
     let (sender, inputs) = mpsc::channel(8);
-    let fake = Arc::new(Fake { opened, refuse: Mutex::new(refuse) });
-    let watch = ExitWatch::start(WorkerId(1), set(wanted), fake, Arc::from("the script"), sender);
-    Rig { watch, opened: opens, inputs }
+    let fake = Arc::new(Fake {
+        opened,
+        refuse: Mutex::new(refuse),
+    });
+    let watch = ExitWatch::start(
+        WorkerId(1),
+        set(wanted),
+        fake,
+        Arc::from("the script"),
+        sender,
+    );
+    Rig {
+        watch,
+        opened: opens,
+        inputs,
+    }
 }
 
 fn set(ids: &[&str]) -> BTreeSet<ContainerId> {
@@ -100,7 +120,11 @@ async fn each_end_is_told_once_and_a_container_that_comes_back_is_watched_anew()
     }
     assert_eq!(ended(&mut rig).await, "a");
     assert!(rig.watch.set(set(&["b", "c"])));
-    assert_eq!(channel.written.recv().await.as_deref(), Some("c"), "the same channel goes on");
+    assert_eq!(
+        channel.written.recv().await.as_deref(),
+        Some("c"),
+        "the same channel goes on"
+    );
     assert!(rig.watch.set(set(&["a", "b", "c"])));
     assert_eq!(channel.written.recv().await.as_deref(), Some("a"));
     channel.lines.send("a".to_owned()).expect("listening");
@@ -115,20 +139,44 @@ async fn what_is_wanted_no_more_is_watched_no_more() {
     assert!(rig.watch.set(set(&["b"])));
     let mut second = rig.opened.recv().await.expect("opened anew");
     assert_eq!(second.written.recv().await.as_deref(), Some("b"));
-    assert!(first.lines.send("a".to_owned()).is_err(), "the first channel is closed");
+    assert!(
+        first.lines.send("a".to_owned()).is_err(),
+        "the first channel is closed"
+    );
     assert!(rig.watch.set(set(&[])));
     while second.written.recv().await.is_some() {}
-    assert!(rig.watch.set(set(&["c"])), "the watch lives on without a channel");
-    assert_eq!(rig.opened.recv().await.expect("opened again").written.recv().await.as_deref(), Some("c"));
+    assert!(
+        rig.watch.set(set(&["c"])),
+        "the watch lives on without a channel"
+    );
+    assert_eq!(
+        rig.opened
+            .recv()
+            .await
+            .expect("opened again")
+            .written
+            .recv()
+            .await
+            .as_deref(),
+        Some("c")
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_breaks_or_cannot_be_opened_is_told() {
     let mut broken = rig(&["a"], None);
     drop(broken.opened.recv().await.expect("opened"));
-    assert!(matches!(broken.inputs.recv().await, Some(Input::Pool(Event::WatchLost { worker: WorkerId(1) }))));
+    assert!(matches!(
+        broken.inputs.recv().await,
+        Some(Input::Pool(Event::WatchLost {
+            worker: WorkerId(1)
+        }))
+    ));
     let mut refused = rig(&["a"], Some(ExecError::NoAddress));
-    assert!(matches!(refused.inputs.recv().await, Some(Input::Pool(Event::WatchLost { .. }))));
+    assert!(matches!(
+        refused.inputs.recv().await,
+        Some(Input::Pool(Event::WatchLost { .. }))
+    ));
     while refused.watch.set(set(&["b"])) {
         tokio::task::yield_now().await;
     }
