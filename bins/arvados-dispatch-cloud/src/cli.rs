@@ -9,7 +9,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Watches the container queue, creates instances when the ones it has are full, starts a crunch-run process for each
 /// container over SSH, and destroys instances that nobody needs. Without a command it runs the dispatcher.
 #[derive(Parser, Debug)]
-#[command(name = "arvados-dispatch-cloud", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "arvados-dispatch-cloud",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -61,7 +65,12 @@ pub(crate) enum Syntax {
 /// The Go dispatcher's flags have one dash; unit files and habits still write them so.
 pub(crate) fn modernized(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
     args.map(|arg| match arg.to_str() {
-        Some(text) if text == "-version" || text == "-config" || text.starts_with("-config=") || text == "-help" => {
+        Some(text)
+            if text == "-version"
+                || text == "-config"
+                || text.starts_with("-config=")
+                || text == "-help" =>
+        {
             OsString::from(format!("-{text}"))
         }
         _ => arg,

@@ -43,16 +43,22 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(FAILURE));
         }
     };
-    let metrics = Metrics::install().context("metrics cannot be set up")?;
+    let metrics = Metrics::new();
     dispatch_telemetry::init_logging(&log_settings(&loaded)).context("logging cannot be set up")?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
     metrics.config(&loaded.sha256, loaded.source_timestamp, wall());
     metrics.version(env!("CARGO_PKG_VERSION"));
-    let start =
-        Start { loaded, drivers: drivers::all(), environment: environment(), metrics: Arc::new(metrics) };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let start = Start {
+        loaded,
+        drivers: drivers::all(),
+        environment: environment(),
+        metrics: Arc::new(metrics),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     match runtime.block_on(dispatch_dispatcher::run(start)) {
         Ok(()) => {
             // Calls that no longer matter are not waited for.
@@ -71,21 +77,18 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 fn config_check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let drivers = drivers::all();
     let names: Vec<&str> = drivers.iter().map(|driver| driver.name()).collect();
-    let (mut text, mut code) = dispatch_config::check(&path(args), &context(&names)?, wall());
-    if code == 0
-        && let Ok(loaded) = load(&path(args))?
-    {
-        let vms = &loaded.config.cloud_vms;
-        let problems = drivers
-            .iter()
-            .find(|driver| driver.name() == vms.driver)
-            .map(|driver| driver.check(vms.driver_parameters.reveal()))
-            .unwrap_or_default();
-        for problem in &problems {
-            text = format!("error: {}: {problem}\n{text}", loaded.file);
-            code = FAILURE;
-        }
-    }
+    let (text, code) =
+        dispatch_config::check_with(&path(args), &context(&names)?, wall(), |loaded| {
+            let vms = &loaded.config.cloud_vms;
+            let driver = drivers.iter().find(|driver| driver.name() == vms.driver);
+            let problems = driver
+                .map(|driver| driver.check(vms.driver_parameters.reveal()))
+                .unwrap_or_default();
+            problems
+                .iter()
+                .map(|text| loaded.driver_problem(text))
+                .collect()
+        });
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::from(code))
 }
@@ -112,12 +115,21 @@ fn load(path: &Path) -> anyhow::Result<Result<Loaded, String>> {
     let drivers = drivers::all();
     let names: Vec<&str> = drivers.iter().map(|driver| driver.name()).collect();
     let loaded = Loaded::from_path(path, &context(&names)?, wall());
-    Ok(loaded.map_err(|problems| problems.iter().map(|problem| format!("{problem}\n")).collect()))
+    Ok(loaded.map_err(|problems| {
+        problems
+            .iter()
+            .map(|problem| format!("{problem}\n"))
+            .collect()
+    }))
 }
 
 fn context<'a>(drivers: &'a [&'a str]) -> anyhow::Result<Context<'a>> {
-    let host = HostFacts::of_this_host(&env::temp_dir()).context("cannot find out how large this host is")?;
-    Ok(Context { known_drivers: drivers, host })
+    let host = HostFacts::of_this_host(&env::temp_dir())
+        .context("cannot find out how large this host is")?;
+    Ok(Context {
+        known_drivers: drivers,
+        host,
+    })
 }
 
 fn path(args: &ConfigArgs) -> PathBuf {
@@ -136,7 +148,7 @@ fn environment() -> Environment {
 fn log_settings(loaded: &Loaded) -> LogSettings {
     let logs = &loaded.config.system_logs;
     LogSettings {
-        level: logs.level.to_string(),
+        level: format!("{:?}", logs.level).to_lowercase(),
         json: logs.format == dispatch_config::LogFormat::Json,
         cluster_id: loaded.config.cluster_id.clone(),
     }
@@ -147,7 +159,10 @@ fn complain(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-#[expect(clippy::disallowed_methods, reason = "dates the reading of the configuration")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "dates the reading of the configuration"
+)]
 fn wall() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }
