@@ -19,3 +19,6 @@ pub use error::{ApiError, SetupError};
 pub use limiter::{Limiter, Outcome, Turn};
 pub use poll::PollAnswer;
 pub use settings::{CaRoots, ClientSettings, Token};
+
+#[cfg(test)]
+mod tests;

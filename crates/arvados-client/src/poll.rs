@@ -245,6 +245,3 @@ fn is_supervisor(row: &RawValue) -> bool {
     }
     serde_json::from_str::<Row>(row.get()).is_ok_and(|row| row.scheduling_parameters.supervisor)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,1 +1,0 @@
-//! Polls against a small API.
