@@ -1,5 +1,10 @@
 //! Prints how long a plan takes for queues and pools of various sizes. Run it with `--release`.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "it is an example that shows what it does"
+)]
+
 use std::{
     collections::BTreeMap,
     sync::Arc,
@@ -48,8 +53,9 @@ fn measure(n_containers: usize, n_workers: usize, load: Load) {
     let types = types();
     let (queue, pool) = situation(n_containers, n_workers, load, &types);
     let (limits, recovery) = (Limits::none(), Recovery::nothing());
+    let times = (2_000_000 / n_containers).clamp(10, 200);
     let mut outcome = String::new();
-    let planning = best_of(7, || {
+    let planning = best_of(times, || {
         let plan = plan(&queue, &pool, &types, &limits, &recovery, NOW);
         outcome = format!(
             "{} locked, {} started, {} wait",
@@ -58,7 +64,7 @@ fn measure(n_containers: usize, n_workers: usize, load: Load) {
             plan.waits.len()
         );
     });
-    let reconciling = best_of(7, || {
+    let reconciling = best_of(times, || {
         assert!(reconcile(&queue, &pool, &recovery, NOW).repairs.is_empty());
     });
     println!(

@@ -31,14 +31,15 @@ pub(super) enum Readiness {
     New,
 }
 
-/// How good a place is: the order of the fields is the policy (facts S36), the last one is unique.
+/// How good a place is: the order of the fields is the policy (facts S36), the last one is unique. Small, since it is
+/// sorted and compared more than anything else.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Score {
     readiness: Readiness,
     /// The fullest first, so that others can go.
-    containers: Reverse<usize>,
-    /// Price up, VCPUs down, RAM down, scratch down, id up; worked out once.
-    standing: usize,
+    containers: Reverse<u32>,
+    /// Its index: existing ones are numbered by price up, VCPUs down, RAM down, scratch down, id up.
+    index: u32,
 }
 
 /// A worker that takes containers, or one that is to be created.
@@ -52,8 +53,8 @@ pub(super) struct Place<'a> {
     pub(super) mapped: usize,
     pub(super) room: Room,
     kind: usize,
-    containers: usize,
-    standing: usize,
+    containers: u32,
+    index: u32,
     /// Whether its creation has been ordered.
     ordered: bool,
     /// Where in the log it was last mentioned.
@@ -65,7 +66,7 @@ impl Place<'_> {
         Score {
             readiness: self.readiness,
             containers: Reverse(self.containers),
-            standing: self.standing,
+            index: self.index,
         }
     }
 
@@ -75,8 +76,8 @@ impl Place<'_> {
     }
 
     /// How far it is from having room for these needs; compares as "how soon", the best first.
-    fn distance(&self, needs: &Resources) -> (Missing, usize, usize) {
-        (self.room.missing(needs), self.containers, self.standing)
+    fn distance(&self, needs: &Resources) -> (Missing, u32, u32) {
+        (self.room.missing(needs), self.containers, self.index)
     }
 }
 
@@ -100,7 +101,7 @@ pub(super) struct Places<'a> {
     kinds: Vec<Kind>,
     /// The number of the kind of each type.
     by_type: BTreeMap<&'a InstanceTypeName, usize>,
-    containers_per_instance: usize,
+    containers_per_instance: u32,
 }
 
 /// The places of one instance type.
@@ -118,8 +119,10 @@ pub(super) struct Search<'a> {
     /// The kinds of places where they may go, and how much of the log of each has been read; `None` before the first
     /// search.
     kinds: Option<Vec<(usize, usize)>>,
-    /// The best place first; entries whose score is no longer true are skipped.
-    heap: BinaryHeap<Reverse<(Score, usize)>>,
+    /// The places that fitted at the first search, the best last. Entries whose score is no longer true are skipped.
+    first: Vec<Score>,
+    /// Places that have changed since. Again, only true scores count.
+    changed: BinaryHeap<Reverse<Score>>,
 }
 
 impl<'a> Search<'a> {
@@ -127,7 +130,8 @@ impl<'a> Search<'a> {
         Search {
             sizing,
             kinds: None,
-            heap: BinaryHeap::new(),
+            first: Vec::new(),
+            changed: BinaryHeap::new(),
         }
     }
 
@@ -159,7 +163,9 @@ impl<'a> Places<'a> {
             by_worker: Vec::new(),
             kinds: Vec::new(),
             by_type: BTreeMap::new(),
-            containers_per_instance: containers_per_instance.unwrap_or(usize::MAX),
+            containers_per_instance: containers_per_instance
+                .and_then(|limit| u32::try_from(limit).ok())
+                .unwrap_or(u32::MAX),
         };
         for name in types.keys() {
             places.kind_of(name);
@@ -202,7 +208,7 @@ impl<'a> Places<'a> {
             mapped: 0,
             room,
             containers: 0,
-            standing: index,
+            index: index as u32,
             ordered: false,
             logged: usize::MAX,
         });
@@ -239,7 +245,7 @@ impl<'a> Places<'a> {
         for index in 0..self.places.len() {
             let place = &self.places[index];
             if let Some(worker) = place.worker
-                && worker.containers.len() > place.containers
+                && worker.containers.len() > place.containers as usize
             {
                 self.places[index].room = fresh_room(worker, place.readiness);
                 self.places[index].containers = 0;
@@ -268,7 +274,7 @@ impl<'a> Places<'a> {
                         let place = &self.places[*index];
                         // Later mentions of the same place will do.
                         if place.logged == at && self.fits(place, needs) {
-                            search.heap.push(Reverse((place.score(), *index)));
+                            search.changed.push(Reverse(place.score()));
                         }
                     }
                     *read = log.len();
@@ -279,22 +285,31 @@ impl<'a> Places<'a> {
                     .filter_map(|name| self.by_type.get(name))
                     .map(|kind| (*kind, self.kinds[*kind].log.len()))
                     .collect();
-                search.heap = (kinds.iter())
+                search.first = (kinds.iter())
                     .flat_map(|(kind, _)| &self.kinds[*kind].members)
-                    .filter(|index| self.fits(&self.places[**index], needs))
-                    .map(|index| Reverse((self.places[*index].score(), *index)))
+                    .map(|index| &self.places[*index])
+                    .filter(|place| self.fits(place, needs))
+                    .map(Place::score)
                     .collect();
+                search.first.sort_unstable_by_key(|score| Reverse(*score));
                 *none = Some(kinds);
             }
         }
-        while let Some(Reverse((score, index))) = search.heap.peek() {
-            let place = &self.places[*index];
-            if place.score() == *score && self.fits(place, needs) {
-                return Some(*index);
-            }
-            search.heap.pop();
+        let is_true = |score: &Score| {
+            let place = &self.places[score.index as usize];
+            place.score() == *score && self.fits(place, needs)
+        };
+        while search.first.pop_if(|score| !is_true(score)).is_some() {}
+        while (search.changed.peek()).is_some_and(|Reverse(score)| !is_true(score)) {
+            search.changed.pop();
         }
-        None
+        let first = search.first.last().copied();
+        let changed = search.changed.peek().map(|Reverse(score)| *score);
+        let best = match (first, changed) {
+            (Some(first), Some(changed)) => Some(first.min(changed)),
+            (first, changed) => first.or(changed),
+        };
+        best.map(|score| score.index as usize)
     }
 
     fn fits(&self, place: &Place<'_>, needs: &Resources) -> bool {
@@ -366,7 +381,7 @@ impl<'a> Places<'a> {
     pub(super) fn nearest_to_empty(&self) -> Option<usize> {
         self.existing()
             .filter(|(_, place)| !place.room.is_closed())
-            .min_by_key(|(_, place)| (place.containers, place.readiness, place.standing))
+            .min_by_key(|(_, place)| (place.containers, place.readiness, place.index))
             .map(|(index, _)| index)
     }
 }
