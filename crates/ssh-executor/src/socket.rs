@@ -24,10 +24,12 @@ impl Socket {
     /// before this returned is seen. Cancel-safe.
     pub(crate) async fn changed(&self) -> io::Result<bool> {
         let closed = self.0.ready(BOTH_WAYS).await?.is_read_closed();
-        // "Would block" makes tokio forget what was ready, and wait for the next change.
-        let _ = self
-            .0
-            .try_io::<()>(BOTH_WAYS, || Err(io::ErrorKind::WouldBlock.into()));
+        // "Would block" makes tokio forget what was ready, and wait for the next change; one direction a call.
+        for direction in [Interest::READABLE, Interest::WRITABLE] {
+            let _ = self
+                .0
+                .try_io::<()>(direction, || Err(io::ErrorKind::WouldBlock.into()));
+        }
         Ok(closed)
     }
 

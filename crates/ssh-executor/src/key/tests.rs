@@ -88,9 +88,15 @@ fn what_cannot_be_used_is_refused_with_the_remedy() {
     let (pkcs8, _) = generated(&["-N", "secret", "-t", "ecdsa", "-m", "PKCS8"]);
     let (whole, public) = generated(&["-N", "", "-t", "ed25519"]);
     let cut = whole.lines().take(3).collect::<Vec<_>>().join("\n");
+    let shortened: String = whole
+        .lines()
+        .nth(1)
+        .expect("a line")
+        .chars()
+        .take(60)
+        .collect();
     let shortened = format!(
-        "{}\n-----END OPENSSH PRIVATE KEY-----\n",
-        whole.lines().take(2).collect::<Vec<_>>().join("\n")
+        "-----BEGIN OPENSSH PRIVATE KEY-----\n{shortened}\n-----END OPENSSH PRIVATE KEY-----\n"
     );
     let dirty = whole.replacen("\nb3Bl", "\nb3B*", 1);
     let cases = [
