@@ -66,14 +66,19 @@ impl Shared {
 
     /// Does something with the world, and what follows from it for the network.
     pub(crate) fn with<R>(self: &Arc<Shared>, act: impl FnOnce(&mut World, Now) -> R) -> R {
+        let result = self.quietly(act);
+        self.changed.notify_one();
+        result
+    }
+
+    /// The same without waking the pump, for the pump itself.
+    fn quietly<R>(self: &Arc<Shared>, act: impl FnOnce(&mut World, Now) -> R) -> R {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock, so that the world's time never goes back.
         let result = act(&mut inner.world, self.clock.now());
         for event in inner.world.take_events() {
             self.follow(&mut inner, event);
         }
-        drop(inner);
-        self.changed.notify_one();
         result
     }
 
@@ -93,7 +98,7 @@ impl Shared {
     /// Lets the world go on by itself, for ever.
     pub(crate) async fn pump(self: Arc<Shared>) {
         loop {
-            let next = self.with(|world, now| {
+            let next = self.quietly(|world, now| {
                 world.advance(now);
                 world.next_event_at()
             });
