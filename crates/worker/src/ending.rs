@@ -108,8 +108,9 @@ impl Worker {
                 Some((at, "idle for TimeoutIdle".to_owned()))
             }
             // Its last containers cannot be killed and no others live on it (facts W19).
-            WorkerState::Running if draining && self.runners.all_given_up() => {
-                drained("its runners are given up")
+            WorkerState::Running if self.runners.all_given_up() => {
+                let reason = "its last runners cannot be killed".to_owned();
+                Some((Time::ZERO, reason))
             }
             WorkerState::Running | WorkerState::Shutdown => None,
         }
@@ -198,17 +199,12 @@ impl Worker {
     }
 
     /// Whether its absence from a list that was asked for at that time means that it is gone. A fresh instance may be
-    /// missing from lists for a while (facts K15), unless one has shown it and the cloud has agreed to destroy it.
+    /// missing from lists for a while (facts K15), unless the cloud has agreed to destroy it.
     pub(crate) fn vanishes_by(&self, asked_at: Time, desk: &Desk) -> bool {
-        let Some(ending) = self.ending.as_ref().filter(|ending| ending.accepted) else {
-            let grace = if self.created {
-                desk.settings.timing.fresh_grace
-            } else {
-                Duration::ZERO
-            };
-            return asked_at > self.appeared_at + grace;
-        };
-        let fresh = asked_at <= self.appeared_at + desk.settings.timing.fresh_grace;
-        asked_at >= ending.answered_at && (self.listed || !fresh)
+        match self.ending.as_ref().filter(|ending| ending.accepted) {
+            Some(ending) => asked_at >= ending.answered_at,
+            None if self.created => asked_at > self.appeared_at + desk.settings.timing.fresh_grace,
+            None => asked_at > self.appeared_at,
+        }
     }
 }

@@ -92,7 +92,10 @@ impl Worker {
         };
         match &runner.stage {
             Stage::Exited { .. } => self.forget(container, desk),
-            Stage::Tagging { .. } => self.exit(container, HowEnded::NeverSent, desk),
+            Stage::Tagging { .. } => {
+                self.exit(container, HowEnded::NeverSent, desk);
+                self.settle_in_service(desk);
+            }
             Stage::Sent { .. } | Stage::Unconfirmed { .. } | Stage::Alive => {
                 if runner.kill.is_none() {
                     runner.kill = Some(Kill::new(now));
@@ -182,7 +185,10 @@ impl Worker {
             return;
         }
         match outcome {
-            SignalOutcome::Gone => self.exit(container, HowEnded::Killed, desk),
+            SignalOutcome::Gone => {
+                self.exit(container, HowEnded::Killed, desk);
+                self.settle_in_service(desk);
+            }
             SignalOutcome::StillThere => {}
             SignalOutcome::Failed(message) => {
                 let container = container.clone();

@@ -137,7 +137,7 @@ impl Pool {
                 secret,
             } => self.order(instance_type, secret),
             Event::ShutDown { worker, reason } => match self.workers.get(&worker) {
-                Some(found) if found.instance.is_none() => self.abandon(worker, reason),
+                Some(found) if found.is_droppable_order() => self.abandon(worker, reason),
                 Some(_) | None => self.with_worker(worker, WorkerEvent::ShutDown(reason)),
             },
             Event::Start {

@@ -268,7 +268,8 @@ impl Worker {
         }
     }
 
-    /// This runner is no more; that stays in the books until the planner has dealt with it (facts W10).
+    /// This runner is no more; that stays in the books until the planner has dealt with it (facts W10). Whoever calls
+    /// this settles the worker's state.
     pub(crate) fn exit(&mut self, container: &ContainerId, how: HowEnded, desk: &mut Desk) {
         let at = desk.time();
         let mark = desk.mark();
@@ -284,7 +285,6 @@ impl Worker {
         self.last_busy = desk.now.wall;
         let container = container.clone();
         self.tell(WorkerNews::RunnerEnded { container, how }, desk);
-        self.settle_in_service(desk);
     }
 
     /// Its exit has been dealt with.

@@ -95,6 +95,7 @@ impl Worker {
                 self.exit(&container, HowEnded::NeverSent, desk);
             }
         }
+        self.settle_in_service(desk);
     }
 
     /// The devices are not written down: after a few failures the starts are called off.
@@ -111,6 +112,7 @@ impl Worker {
                 *failures = n_failures + 1;
             }
         }
+        self.settle_in_service(desk);
     }
 
     fn waiting_for_tag(&self, call: CallId) -> Vec<(ContainerId, Arc<Sizing>, u32)> {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use dispatch_model::{InstanceId, RunnerState, Time, WorkerId, WorkerState};
+use dispatch_model::{InstanceId, RunnerState, Time, WorkerId};
 
 use crate::{
     Action, BootOutcome, CallId, Failure, HowEnded, ListedInstance, PoolNews, WorkerNews,
@@ -118,11 +118,7 @@ impl Pool {
         }
         let first_sent = worker.ending.as_ref().and_then(|ending| ending.first_sent);
         let news = WorkerNews::Gone {
-            // The runners' end may have made it Idle in the books, a moment before.
-            state: match worker.state {
-                WorkerState::Idle if !live.is_empty() => WorkerState::Running,
-                state => state,
-            },
+            state: worker.state,
             after_shutdown: first_sent.map(|at| now.since(at)),
         };
         worker.tell(news, &mut self.desk);

@@ -49,8 +49,6 @@ pub(crate) struct Worker {
     pub(crate) address: Option<String>,
     /// When the cloud first told us of it.
     pub(crate) appeared_at: Time,
-    /// A list has shown it.
-    pub(crate) listed: bool,
     pub(crate) state: WorkerState,
     pub(crate) state_since: Time,
     pub(crate) idle_behavior: IdleBehavior,
@@ -107,7 +105,6 @@ impl Worker {
             instance: None,
             address: None,
             appeared_at: desk.time(),
-            listed: false,
             state: WorkerState::Booting,
             state_since: desk.time(),
             idle_behavior: IdleBehavior::Run,
@@ -196,6 +193,7 @@ impl Worker {
         }
         if self.state == WorkerState::Shutdown {
             // It was not wanted any more while its creation was under way.
+            self.end_boot(BootOutcome::Aborted, desk);
             self.begin_ending(desk);
         }
     }
@@ -206,6 +204,8 @@ impl Worker {
             WorkerEvent::Listed { listed, asked_at } => self.listed(listed, asked_at, desk),
             WorkerEvent::ShutDown(reason) => self.shut_down_if_free(reason, desk),
             WorkerEvent::KillInstance(reason) => self.shut_down(reason, desk),
+            // Nothing can keep one that is on its way out.
+            WorkerEvent::SetIdleBehavior(_) if self.state == WorkerState::Shutdown => {}
             WorkerEvent::SetIdleBehavior(behavior) => {
                 if behavior == IdleBehavior::Run {
                     self.broken = None;
@@ -254,6 +254,11 @@ impl Worker {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Whether it is only ordered, and nobody holds it.
+    pub(crate) fn is_droppable_order(&self) -> bool {
+        self.instance.is_none() && self.idle_behavior != IdleBehavior::Hold
     }
 
     /// Whether a container may be started on it now.
@@ -374,7 +379,6 @@ impl Worker {
 
     /// A list shows it, perhaps a stale one.
     fn listed(&mut self, listed: ListedInstance, asked_at: Time, desk: &mut Desk) {
-        self.listed = true;
         if self.secret.is_none() {
             self.secret = tags::secret(&listed.tags, &desk.settings);
             if self.secret.is_some() && self.address.as_deref() == Some(listed.address.as_str()) {

@@ -45,6 +45,7 @@ fn orders_wait_for_their_turn_and_can_be_called_off() {
                 w2 booting -> shutdown: test
             0.500s created w2 i-2 10.0.0.2
                 w2 created as i-2 in 500ms
+                w2 boot Aborted
               > attach w2 10.0.0.2
               > destroy w2 i-2
         "#]],
@@ -146,18 +147,17 @@ fn a_creation_of_unknown_outcome_stays_open_until_lists_decide() {
     check(
         "
         0    listed
+        0    answers w1 ok c1
         0    create small
         0    create small
         1    create-fails w1 unknown
         1    create-fails w2 unknown
         2    listed i-1:small:10.0.0.1:secret=s1
         2    show
-        5    listed i-1:small:10.0.0.1:secret=s1
-        10   listed i-1:small:10.0.0.1:secret=s1
-        20   listed i-1:small:10.0.0.1:secret=s1
-        45   listed i-1:small:10.0.0.1:secret=s1
+        2    lists i-1:small:10.0.0.1:secret=s1
         46   show
-        110  listed i-1:small:10.0.0.1:secret=s1 i-2:small:10.0.0.2:secret=s2
+        110  lists i-1:small:10.0.0.1:secret=s1 i-2:small:10.0.0.2:secret=s2
+        180  tick
         ",
         expect![[r#"
             0.000s listed
@@ -177,45 +177,32 @@ fn a_creation_of_unknown_outcome_stays_open_until_lists_decide() {
             2.000s listed i-1:small:10.0.0.1:secret=s1
                 w1 created as i-1 in 1s
               > attach w1 10.0.0.1
-              > probe w1 boot deploy list:IfBooted
+            2.000s answer
+                w1 ssh up after 0ns
+                w1 c1 alive, found
+                w1 ready after 0ns
+                w1 boot Success
+                w1 booting -> running: passed its probes
+              > watch w1 [c1]
             2.000s show
-                w1 i-1 small booting run will-take-work known
+                w1 i-1 small running run takes-work known
                 w2 - small booting run will-take-work known
+                c1 on w1: Alive
                 limit Some(8)
-            4.000s tick
-              > list
-            5.000s listed i-1:small:10.0.0.1:secret=s1
-            8.000s tick
-              > list
-            10.000s listed i-1:small:10.0.0.1:secret=s1
-            16.000s tick
-              > list
-            20.000s listed i-1:small:10.0.0.1:secret=s1
-            25.000s tick
-                w1 connect failed: no answer
-              > probe w1 boot deploy list:IfBooted
-              > list
-            45.000s listed i-1:small:10.0.0.1:secret=s1
+            21.000s answer
                 w2 creation dropped: no list has shown its instance
             46.000s show
-                w1 i-1 small booting run will-take-work known (connect failed: no answer)
+                w1 i-1 small running run takes-work known
+                c1 on w1: Alive
                 limit Some(8)
-            48.000s tick
-              > probe w1 boot deploy list:IfBooted
-            57.000s tick
-              > list
-            71.000s tick
-              > probe w1 boot deploy list:IfBooted
-            92.000s tick
-              > list
-            94.000s tick
-                w1 boot given up after 92s, last Some((Connect, "no answer"))
-                w1 boot Failure
-                w1 booting -> shutdown: not ready within TimeoutBooting
-              > destroy w1 i-1
-            110.000s listed i-1:small:10.0.0.1:secret=s1 i-2:small:10.0.0.2:secret=s2
+            113.000s answer
                 w3 adopted, run
               > attach w3 10.0.0.2
+              > probe w3 boot deploy list:Always
+            136.000s tick
+                w3 connect failed: no answer
+              > probe w3 boot deploy list:Always
+            159.000s tick
               > probe w3 boot deploy list:Always
         "#]],
     );
@@ -266,12 +253,17 @@ fn a_full_account_is_remembered_and_then_exceeded_one_at_a_time() {
     check(
         "
         0    listed i-1:small:10.0.0.1:behavior=hold i-2:small:10.0.0.2:behavior=hold
+        0    lists i-1:small:10.0.0.1:behavior=hold i-2:small:10.0.0.2:behavior=hold i-4:small:10.0.0.4
+        0    answers w1 ok
+        0    answers w2 ok
+        0    answers w4 ok c4
+        0    probed w1 ok
+        0    probed w2 ok
         0    create small
         0    create small
         0    create small
         1    create-fails w3 quota
         1    created w4 i-4 10.0.0.4
-        1    hold w4
         1    show
         2    create small
         182  create small
@@ -288,6 +280,12 @@ fn a_full_account_is_remembered_and_then_exceeded_one_at_a_time() {
               > probe w1 boot deploy list:Always
               > attach w2 10.0.0.2 without secret
               > probe w2 boot deploy list:Always
+            0.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            0.000s probed w2 ok
+                w2 boot Success
+                w2 unknown -> idle: passed its probes
             0.000s create small
               > create w3 small
             0.000s create small
@@ -300,80 +298,22 @@ fn a_full_account_is_remembered_and_then_exceeded_one_at_a_time() {
             1.000s created w4 i-4 10.0.0.4
                 w4 created as i-4 in 1s
               > attach w4 10.0.0.4
-              > probe w4 boot deploy list:IfBooted
-            1.000s hold w4
-                w4 run => hold: asked for
-              > tag w4 {"PIdleBehavior": "hold"}
+            1.000s answer
+                w4 ssh up after 0ns
+                w4 c4 alive, found
+                w4 ready after 0ns
+                w4 boot Success
+                w4 booting -> running: passed its probes
+              > watch w4 [c4]
             1.000s show
-                w1 i-1 small unknown hold
-                w2 i-2 small unknown hold
-                w4 i-4 small booting hold known
+                w1 i-1 small idle hold known
+                w2 i-2 small idle hold known
+                w4 i-4 small running run takes-work known
+                c4 on w4: Alive
                 hold any: quota until Some(181.000s)
                 limit Some(3)
             2.000s create small
                 create small refused: quota: quota
-            23.000s tick
-                w1 connect failed: no answer
-                w2 connect failed: no answer
-              > probe w1 boot deploy list:Always
-              > probe w2 boot deploy list:Always
-            24.000s tick
-                w4 connect failed: no answer
-              > probe w4 boot deploy list:IfBooted
-            36.000s tick
-                w4 tags failed: no answer
-            37.000s tick
-              > tag w4 {"PIdleBehavior": "hold"}
-            46.000s tick
-              > probe w1 boot deploy list:Always
-              > probe w2 boot deploy list:Always
-            47.000s tick
-              > probe w4 boot deploy list:IfBooted
-            60.000s tick
-              > list
-            69.000s tick
-              > probe w1 boot deploy list:Always
-              > probe w2 boot deploy list:Always
-            70.000s tick
-              > probe w4 boot deploy list:IfBooted
-            72.000s tick
-                w4 tags failed: no answer
-            74.000s tick
-              > tag w4 {"PIdleBehavior": "hold"}
-            92.000s tick
-              > probe w1 boot deploy list:Always
-              > probe w2 boot deploy list:Always
-            93.000s tick
-              > probe w4 boot deploy list:IfBooted
-            95.000s tick
-              > list
-            109.000s tick
-                w4 tags failed: no answer
-            113.000s tick
-              > tag w4 {"PIdleBehavior": "hold"}
-            115.000s tick
-              > probe w1 boot deploy list:Always
-              > probe w2 boot deploy list:Always
-            116.000s tick
-              > probe w4 boot deploy list:IfBooted
-            130.000s tick
-              > list
-            138.000s tick
-              > probe w1 boot deploy list:Always
-              > probe w2 boot deploy list:Always
-            139.000s tick
-              > probe w4 boot deploy list:IfBooted
-            148.000s tick
-                w4 tags failed: no answer
-            156.000s tick
-              > tag w4 {"PIdleBehavior": "hold"}
-            161.000s tick
-              > probe w1 boot deploy list:Always
-              > probe w2 boot deploy list:Always
-            162.000s tick
-              > probe w4 boot deploy list:IfBooted
-            165.000s tick
-              > list
             181.000s tick
                 hold any: quota ended
             182.000s create small
@@ -383,13 +323,11 @@ fn a_full_account_is_remembered_and_then_exceeded_one_at_a_time() {
                 create small refused: quota: quota
             183.000s create-fails w6 quota
                 w6 creation failed: quota (Quota, 1s)
-            184.000s tick
-              > probe w1 boot deploy list:Always
-              > probe w2 boot deploy list:Always
             184.000s show
-                w1 i-1 small unknown hold (connect failed: no answer)
-                w2 i-2 small unknown hold (connect failed: no answer)
-                w4 i-4 small booting hold known (connect failed: no answer)
+                w1 i-1 small idle hold known
+                w2 i-2 small idle hold known
+                w4 i-4 small running run takes-work known
+                c4 on w4: Alive
                 hold any: quota until Some(363.000s)
                 limit Some(3)
         "#]],
@@ -734,10 +672,10 @@ fn a_type_that_keeps_failing_to_boot_is_paused_and_then_one_instance_tries() {
     check_with(
         Script::with(|settings| {
             settings.max_concurrent_creates = None;
-            settings.sync_interval = std::time::Duration::from_secs(100_000);
         }),
         "
         0    listed
+        0    lists
         0    create small
         0    create small
         0    create small
@@ -746,18 +684,32 @@ fn a_type_that_keeps_failing_to_boot_is_paused_and_then_one_instance_tries() {
         0    created w3 i-3 10.0.0.3
         1    probed w1 ok broken
         1    probed w2 ok broken
+        1    destroyed w1
+        1    destroyed w2
         1    create small
+        1    created w4 i-4 10.0.0.4
         1    probed w3 ok broken
+        1    destroyed w3
+        1    probed w4 ok broken
+        1    destroyed w4
         2    create small
         2    create big
+        2    created w5 i-5 10.0.0.5
+        2    kill-instance w5
+        2    destroyed w5
         61   create small
         61   create small
         62   created w6 i-6 10.0.0.6
         63   probed w6 ok broken
-        63   show
+        63   destroyed w6
+        64   show
+        183  create small
+        183  shutdown w7
+        183  created w7 i-7 10.0.0.7
+        183  destroyed w7
         184  create small
-        184  created w7 i-7 10.0.0.7
-        185  probed w7 ok
+        184  created w8 i-8 10.0.0.8
+        185  probed w8 ok
         185  show
         ",
         expect![[r#"
@@ -797,8 +749,14 @@ fn a_type_that_keeps_failing_to_boot_is_paused_and_then_one_instance_tries() {
                 w2 booting -> idle: passed its probes
                 w2 idle -> shutdown: idle and draining
               > destroy w2 i-2
+            1.000s destroyed w1
+            1.000s destroyed w2
             1.000s create small
               > create w4 small
+            1.000s created w4 i-4 10.0.0.4
+                w4 created as i-4 in 0ns
+              > attach w4 10.0.0.4
+              > probe w4 boot deploy list:IfBooted
             1.000s probed w3 ok broken
                 w3 ssh up after 1s
                 w3 broken: it reports that it is broken
@@ -808,21 +766,41 @@ fn a_type_that_keeps_failing_to_boot_is_paused_and_then_one_instance_tries() {
                 w3 idle -> shutdown: idle and draining
                 hold small: boot-failing until 61.000s
               > destroy w3 i-3
+            1.000s destroyed w3
+            1.000s probed w4 ok broken
+                w4 ssh up after 0ns
+                w4 broken: it reports that it is broken
+                w4 run => drain: it reports that it is broken
+                w4 boot Failure
+                w4 booting -> idle: passed its probes
+                w4 idle -> shutdown: idle and draining
+              > destroy w4 i-4
+            1.000s destroyed w4
+            2.000s answer
+                w1 gone, was shutdown, shutdown took Some(1s)
+                w2 gone, was shutdown, shutdown took Some(1s)
+                w3 gone, was shutdown, shutdown took Some(1s)
+                w4 gone, was shutdown, shutdown took Some(1s)
+              > detach w1
+              > detach w2
+              > detach w3
+              > detach w4
             2.000s create small
                 create small refused: boot-failing: 3 failed to boot in a row
             2.000s create big
               > create w5 big
-            36.000s tick
-                w4 creation unsure: no answer
-              > destroy w1 i-1
-              > destroy w2 i-2
-              > destroy w3 i-3
-            37.000s tick
-                w5 creation unsure: no answer
-                hold big: create-failing until 38.000s
-              > list
-            38.000s tick
-                hold big: create-failing ended
+            2.000s created w5 i-5 10.0.0.5
+                w5 created as i-5 in 0ns
+              > attach w5 10.0.0.5
+              > probe w5 boot deploy list:IfBooted
+            2.000s kill-instance w5
+                w5 boot Aborted
+                w5 booting -> shutdown: test
+              > destroy w5 i-5
+            2.000s destroyed w5
+            3.000s answer
+                w5 gone, was shutdown, shutdown took Some(1s)
+              > detach w5
             61.000s tick
                 hold small: boot-failing ended
             61.000s create small
@@ -842,68 +820,45 @@ fn a_type_that_keeps_failing_to_boot_is_paused_and_then_one_instance_tries() {
                 w6 booting -> idle: passed its probes
                 w6 idle -> shutdown: idle and draining
               > destroy w6 i-6
-            63.000s show
-                w1 i-1 small shutdown drain known (it reports that it is broken)
-                w2 i-2 small shutdown drain known (it reports that it is broken)
-                w3 i-3 small shutdown drain known (it reports that it is broken)
-                w4 - small booting run will-take-work known
-                w5 - big booting run will-take-work known
-                w6 i-6 small shutdown drain known (it reports that it is broken)
+            63.000s destroyed w6
+            64.000s answer
+                w6 gone, was shutdown, shutdown took Some(1s)
+              > detach w6
+            64.000s show
                 hold small: boot-failing until Some(183.000s)
                 limit Some(8)
-            71.000s tick
-              > destroy w1 i-1
-              > destroy w2 i-2
-              > destroy w3 i-3
-            72.000s tick
-              > list
-            98.000s tick
-              > destroy w6 i-6
-            106.000s tick
-              > destroy w1 i-1
-              > destroy w2 i-2
-              > destroy w3 i-3
-            107.000s tick
-              > list
-            133.000s tick
-              > destroy w6 i-6
-            141.000s tick
-              > destroy w1 i-1
-              > destroy w2 i-2
-              > destroy w3 i-3
-            142.000s tick
-              > list
-            168.000s tick
-              > destroy w6 i-6
-            176.000s tick
-              > destroy w1 i-1
-              > destroy w2 i-2
-              > destroy w3 i-3
-            177.000s tick
-              > list
             183.000s tick
                 hold small: boot-failing ended
-            184.000s create small
+            183.000s create small
                 hold small: boot-failing
               > create w7 small
-            184.000s created w7 i-7 10.0.0.7
+            183.000s shutdown w7
+                w7 booting -> shutdown: test
+            183.000s created w7 i-7 10.0.0.7
                 w7 created as i-7 in 0ns
+                w7 boot Aborted
+                hold small: boot-failing ended
               > attach w7 10.0.0.7
-              > probe w7 boot deploy list:IfBooted
-            185.000s probed w7 ok
-                w7 ssh up after 1s
-                w7 ready after 0ns
-                w7 boot Success
-                w7 booting -> idle: passed its probes
+              > destroy w7 i-7
+            183.000s destroyed w7
+            184.000s answer
+                w7 gone, was shutdown, shutdown took Some(1s)
+              > detach w7
+            184.000s create small
+                hold small: boot-failing
+              > create w8 small
+            184.000s created w8 i-8 10.0.0.8
+                w8 created as i-8 in 0ns
+              > attach w8 10.0.0.8
+              > probe w8 boot deploy list:IfBooted
+            185.000s probed w8 ok
+                w8 ssh up after 1s
+                w8 ready after 0ns
+                w8 boot Success
+                w8 booting -> idle: passed its probes
                 hold small: boot-failing ended
             185.000s show
-                w1 i-1 small shutdown drain known (it reports that it is broken)
-                w2 i-2 small shutdown drain known (it reports that it is broken)
-                w3 i-3 small shutdown drain known (it reports that it is broken)
-                w4 - small booting run will-take-work known
-                w5 - big booting run will-take-work known
-                w6 i-6 small shutdown drain known (it reports that it is broken)
-                w7 i-7 small idle run takes-work known
+                w8 i-8 small idle run takes-work known
                 limit Some(8)
         "#]],
     );

@@ -110,6 +110,7 @@ fn where_devices_are_unknown_no_gpu_work_starts() {
     check(
         "
         0    listed i-1:gpu4:10.0.0.1:gpus=c1=0
+        0    answers w1 ok c1 c2
         0    probed w1 ok c1 c2
         0    show
         1    start w1 c3 gpus=1
@@ -135,29 +136,11 @@ fn where_devices_are_unknown_no_gpu_work_starts() {
                 limit Some(8)
             1.000s start w1 c3 gpus=1
                 w1 c3 start refused: the GPU devices of c2 are unknown
-            10.397s tick
-              > probe w1 list:Always
-            20.397s tick
-                w1 connect failed: no answer (!)
-            20.632s tick
-              > probe w1 list:Always
-            30.632s tick
-                w1 connect failed: no answer (!)
-            30.902s tick
-              > probe w1 list:Always
-            40.902s tick
-                w1 connect failed: no answer (!)
-            40.985s tick
-              > probe w1 list:Always
-            50.985s tick
-                w1 connect failed: no answer (!)
-            51.197s tick
-              > probe w1 list:Always
             60.000s tick
               > list
             60.000s listed i-1:gpu4:10.0.0.1:gpus=c1=0;c2=3
             60.000s show
-                w1 i-1 gpu4 running run takes-work known gpus Some(2) (connect failed: no answer)
+                w1 i-1 gpu4 running run takes-work known gpus Some(2)
                 c1 on w1: Alive
                 c2 on w1: Alive
                 limit Some(8)

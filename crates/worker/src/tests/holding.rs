@@ -77,12 +77,15 @@ fn held_instances_stay_whatever_happens_but_the_kill_call() {
     check(
         "
         0    listed i-1:small:10.0.0.1
+        0    lists i-1:small:10.0.0.1:behavior=hold
+        0    answers w1 ok
         0    probed w1 ok
         30   hold w1
         31   tagged w1
-        200  probed w1 no-connection
-        200  shutdown w1
-        201  probed w1 ok broken
+        135  answers w1 no-connection
+        215  shutdown w1
+        215  answers w1 ok broken
+        230  show
         300  kill-instance w1
         ",
         expect![[r#"
@@ -94,139 +97,32 @@ fn held_instances_stay_whatever_happens_but_the_kill_call() {
             0.000s probed w1 ok
                 w1 boot Success
                 w1 unknown -> idle: passed its probes
-            10.397s tick
-              > probe w1 list:Always
-            20.397s tick
-                w1 connect failed: no answer (!)
-            20.632s tick
-              > probe w1 list:Always
             30.000s hold w1
                 w1 run => hold: asked for
               > tag w1 {"PIdleBehavior": "hold"}
-            30.632s tick
-                w1 connect failed: no answer (!)
-            30.902s tick
-              > probe w1 list:Always
             31.000s tagged w1
-            40.902s tick
-                w1 connect failed: no answer (!)
-            40.985s tick
-              > probe w1 list:Always
-            50.985s tick
-                w1 connect failed: no answer (!)
-            51.197s tick
-              > probe w1 list:Always
-            60.000s tick
-              > list
-            61.197s tick
-                w1 connect failed: no answer (!)
-              > probe w1 list:Always
-            71.197s tick
-                w1 connect failed: no answer (!)
-            71.343s tick
-              > probe w1 list:Always
-            81.343s tick
-                w1 connect failed: no answer (!)
-            81.509s tick
-              > probe w1 list:Always
-            91.509s tick
-                w1 connect failed: no answer (!)
-            91.606s tick
-              > probe w1 list:Always
-            95.000s tick
-              > list
-            101.606s tick
-                w1 connect failed: no answer (!)
-            101.849s tick
-              > probe w1 list:Always
-            111.849s tick
-                w1 connect failed: no answer (!)
-            112.006s tick
-              > probe w1 list:Always
-            122.006s tick
-                w1 connect failed: no answer (!)
-            122.237s tick
-              > probe w1 list:Always
-            130.000s tick
-              > list
-            132.237s tick
-                w1 connect failed: no answer (!)
-            132.469s tick
-              > probe w1 list:Always
-            142.469s tick
-                w1 connect failed: no answer (!)
-            142.562s tick
-              > probe w1 list:Always
-            152.562s tick
-                w1 connect failed: no answer (!)
-            152.927s tick
-              > probe w1 list:Always
-            162.927s tick
-                w1 connect failed: no answer (!)
-            163.358s tick
-              > probe w1 list:Always
-            165.000s tick
-              > list
-            173.358s tick
-                w1 connect failed: no answer (!)
-            173.568s tick
-              > probe w1 list:Always
-            183.568s tick
-                w1 connect failed: no answer (!)
-            183.574s tick
-              > probe w1 list:Always
-            193.574s tick
-                w1 connect failed: no answer (!)
-            193.690s tick
-              > probe w1 list:Always
-            200.000s tick
-              > list
-            200.000s probed w1 no-connection
+            142.842s answer
                 w1 connect failed: connection refused (!)
-            200.000s shutdown w1
-            201.000s probed w1 ok broken
-            203.712s tick
-              > probe w1 list:Always
-            213.712s tick
-                w1 connect failed: no answer (!)
-            214.086s tick
-              > probe w1 list:Always
-            224.086s tick
-                w1 connect failed: no answer (!)
-            224.310s tick
-              > probe w1 list:Always
-            234.310s tick
-                w1 connect failed: no answer (!)
-            234.705s tick
-              > probe w1 list:Always
-            235.000s tick
-              > list
-            244.705s tick
-                w1 connect failed: no answer (!)
-            244.925s tick
-              > probe w1 list:Always
-            254.925s tick
-                w1 connect failed: no answer (!)
-            255.172s tick
-              > probe w1 list:Always
-            265.172s tick
-                w1 connect failed: no answer (!)
-            265.190s tick
-              > probe w1 list:Always
-            270.000s tick
-              > list
-            275.190s tick
-                w1 connect failed: no answer (!)
-            275.600s tick
-              > probe w1 list:Always
-            285.600s tick
-                w1 connect failed: no answer (!)
-            285.728s tick
-              > probe w1 list:Always
-            295.728s tick
-                w1 connect failed: no answer (!)
-            295.850s tick
-              > probe w1 list:Always
+            153.207s answer
+                w1 connect failed: connection refused (!)
+            163.638s answer
+                w1 connect failed: connection refused (!)
+            173.848s answer
+                w1 connect failed: connection refused (!)
+            183.854s answer
+                w1 connect failed: connection refused (!)
+            192.749s answer
+                w1 connect failed: connection refused (!)
+            202.771s answer
+                w1 connect failed: connection refused (!)
+            213.145s answer
+                w1 connect failed: connection refused (!)
+            215.000s shutdown w1
+            223.369s answer
+                w1 broken: it reports that it is broken
+            230.000s show
+                w1 i-1 small idle hold known (it reports that it is broken)
+                limit Some(8)
             300.000s kill-instance w1
                 w1 idle -> shutdown: test
               > destroy w1 i-1
@@ -239,14 +135,14 @@ fn a_held_instance_that_runs_again_has_its_full_idle_time() {
     check(
         "
         0    listed i-1:small:10.0.0.1
+        0    lists i-1:small:10.0.0.1:behavior=hold
+        0    answers w1 ok
         0    probed w1 ok
         30   hold w1
         31   tagged w1
-        100  probed w1 ok
         100  run w1
         101  tagged w1
-        105  probed w1 ok
-        159  probed w1 ok
+        101  lists i-1:small:10.0.0.1
         160  tick
         ",
         expect![[r#"
@@ -258,76 +154,14 @@ fn a_held_instance_that_runs_again_has_its_full_idle_time() {
             0.000s probed w1 ok
                 w1 boot Success
                 w1 unknown -> idle: passed its probes
-            10.397s tick
-              > probe w1 list:Always
-            20.397s tick
-                w1 connect failed: no answer (!)
-            20.632s tick
-              > probe w1 list:Always
             30.000s hold w1
                 w1 run => hold: asked for
               > tag w1 {"PIdleBehavior": "hold"}
-            30.632s tick
-                w1 connect failed: no answer (!)
-            30.902s tick
-              > probe w1 list:Always
             31.000s tagged w1
-            40.902s tick
-                w1 connect failed: no answer (!)
-            40.985s tick
-              > probe w1 list:Always
-            50.985s tick
-                w1 connect failed: no answer (!)
-            51.197s tick
-              > probe w1 list:Always
-            60.000s tick
-              > list
-            61.197s tick
-                w1 connect failed: no answer (!)
-              > probe w1 list:Always
-            71.197s tick
-                w1 connect failed: no answer (!)
-            71.343s tick
-              > probe w1 list:Always
-            81.343s tick
-                w1 connect failed: no answer (!)
-            81.509s tick
-              > probe w1 list:Always
-            91.509s tick
-                w1 connect failed: no answer (!)
-            91.606s tick
-              > probe w1 list:Always
-            95.000s tick
-              > list
-            100.000s probed w1 ok
             100.000s run w1
                 w1 hold => run: asked for
               > tag w1 {"PIdleBehavior": "run"}
             101.000s tagged w1
-            101.849s tick
-              > probe w1 list:Always
-            105.000s probed w1 ok
-            112.006s tick
-              > probe w1 list:Always
-            122.006s tick
-                w1 connect failed: no answer (!)
-            122.237s tick
-              > probe w1 list:Always
-            130.000s tick
-              > list
-            132.237s tick
-                w1 connect failed: no answer (!)
-            132.469s tick
-              > probe w1 list:Always
-            142.469s tick
-                w1 connect failed: no answer (!)
-            142.562s tick
-              > probe w1 list:Always
-            152.562s tick
-                w1 connect failed: no answer (!)
-            152.927s tick
-              > probe w1 list:Always
-            159.000s probed w1 ok
             160.000s tick
                 w1 idle -> shutdown: idle for TimeoutIdle
               > destroy w1 i-1
@@ -387,6 +221,7 @@ fn tags_are_written_only_when_they_differ_and_again_if_that_failed() {
     check(
         "
         0    listed i-1:small:10.0.0.1
+        0    answers w1 ok
         0    probed w1 ok
         1    hold w1
         2    tag-fails w1
@@ -412,50 +247,9 @@ fn tags_are_written_only_when_they_differ_and_again_if_that_failed() {
             3.000s tick
               > tag w1 {"PIdleBehavior": "hold"}
             3.000s tagged w1
-            10.397s tick
-              > probe w1 list:Always
-            20.397s tick
-                w1 connect failed: no answer (!)
-            20.632s tick
-              > probe w1 list:Always
-            30.632s tick
-                w1 connect failed: no answer (!)
-            30.902s tick
-              > probe w1 list:Always
-            40.902s tick
-                w1 connect failed: no answer (!)
-            40.985s tick
-              > probe w1 list:Always
-            50.985s tick
-                w1 connect failed: no answer (!)
-            51.197s tick
-              > probe w1 list:Always
             60.000s tick
               > list
             60.000s listed i-1:small:10.0.0.1:behavior=hold
-            61.197s tick
-                w1 connect failed: no answer (!)
-              > probe w1 list:Always
-            71.197s tick
-                w1 connect failed: no answer (!)
-            71.343s tick
-              > probe w1 list:Always
-            81.343s tick
-                w1 connect failed: no answer (!)
-            81.509s tick
-              > probe w1 list:Always
-            91.509s tick
-                w1 connect failed: no answer (!)
-            91.606s tick
-              > probe w1 list:Always
-            101.606s tick
-                w1 connect failed: no answer (!)
-            101.849s tick
-              > probe w1 list:Always
-            111.849s tick
-                w1 connect failed: no answer (!)
-            112.006s tick
-              > probe w1 list:Always
             120.000s tick
               > list
             120.000s listed i-1:big:10.0.0.1:behavior=run
@@ -469,42 +263,24 @@ fn tags_are_written_only_when_they_differ_and_again_if_that_failed() {
 fn an_instance_that_moves_is_followed() {
     check(
         "
-        0    listed i-1:small:10.0.0.1
+        0    listed i-1:small:10.0.0.1:behavior=hold
+        0    answers w1 ok
         0    probed w1 ok
-        60   listed i-1:small:10.0.0.9
+        60   listed i-1:small:10.0.0.9:behavior=hold
         ",
         expect![[r#"
-            0.000s listed i-1:small:10.0.0.1
-                w1 adopted, run
+            0.000s listed i-1:small:10.0.0.1:behavior=hold
+                w1 adopted, hold
                 surveyed 1
               > attach w1 10.0.0.1 without secret
               > probe w1 boot deploy list:Always
             0.000s probed w1 ok
                 w1 boot Success
                 w1 unknown -> idle: passed its probes
-            10.397s tick
-              > probe w1 list:Always
-            20.397s tick
-                w1 connect failed: no answer (!)
-            20.632s tick
-              > probe w1 list:Always
-            30.632s tick
-                w1 connect failed: no answer (!)
-            30.902s tick
-              > probe w1 list:Always
-            40.902s tick
-                w1 connect failed: no answer (!)
-            40.985s tick
-              > probe w1 list:Always
-            50.985s tick
-                w1 connect failed: no answer (!)
-            51.197s tick
-              > probe w1 list:Always
             60.000s tick
-                w1 idle -> shutdown: idle for TimeoutIdle
-              > destroy w1 i-1
               > list
-            60.000s listed i-1:small:10.0.0.9
+            60.000s listed i-1:small:10.0.0.9:behavior=hold
+              > attach w1 10.0.0.9 without secret
         "#]],
     );
 }

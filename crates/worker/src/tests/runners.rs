@@ -70,11 +70,14 @@ fn a_list_that_was_asked_for_before_the_start_was_answered_proves_nothing_about_
         "
         0    listed i-1:small:10.0.0.1
         0.1  probed w1 ok c2
-        1    start w1 c1
-        11   probed w1 ok
-        11.1 started w1 c1
-        11.2 show
-        12.2 probed w1 ok c1
+        10.5 start w1 c1
+        10.6 probed w1 ok c2 c3
+        10.7 ended w1 c3
+        10.8 started w1 c1
+        10.9 probed w1 ok c2
+        11   show
+        12   probed w1 ok c1
+        12   show
         ",
         expect![[r#"
             0.000s listed i-1:small:10.0.0.1
@@ -87,23 +90,39 @@ fn a_list_that_was_asked_for_before_the_start_was_answered_proves_nothing_about_
                 w1 boot Success
                 w1 unknown -> running: passed its probes
               > watch w1 [c2]
-            1.000s start w1 c1
-              > start w1 c1
-            9.000s tick
-                w1 c1 start answered Err("no answer")
+            10.397s tick
               > probe w1 list:Always
-            11.000s probed w1 ok
-                w1 c1 ended (Unlisted)
-                w1 c2 ended (Unlisted)
-                w1 running -> idle: its last container has ended
-              > watch w1 []
-            11.100s started w1 c1
-            11.200s show
-                w1 i-1 small idle run takes-work known
-                c1 on w1: Exited { at: 11.000s }
-                c2 on w1: Exited { at: 11.000s }
+            10.500s start w1 c1
+              > start w1 c1
+            10.600s probed w1 ok c2 c3
+                w1 c3 alive, found
+              > watch w1 [c2, c3]
+            10.700s ended w1 c3
+              > probe w1 list:Always
+            10.800s started w1 c1
+                w1 c1 start answered Ok(())
+              > watch w1 [c1, c2, c3]
+            10.900s probed w1 ok c2
+                w1 c3 ended (Unlisted)
+              > watch w1 [c1, c2]
+            11.000s show
+                w1 i-1 small running run takes-work known
+                c1 on w1: Starting
+                c2 on w1: Alive
+                c3 on w1: Exited { at: 10.900s }
                 limit Some(8)
-            12.200s probed w1 ok c1
+            11.800s tick
+              > probe w1 list:Always
+            12.000s probed w1 ok c1
+                w1 c1 alive
+                w1 c2 ended (Unlisted)
+              > watch w1 [c1]
+            12.000s show
+                w1 i-1 small running run takes-work known
+                c1 on w1: Alive
+                c2 on w1: Exited { at: 12.000s }
+                c3 on w1: Exited { at: 10.900s }
+                limit Some(8)
         "#]],
     );
 }
@@ -429,13 +448,14 @@ fn a_runner_that_is_gone_is_believed_gone_even_if_an_older_list_shows_it() {
     check(
         "
         0    listed i-1:small:10.0.0.1
-        0    probed w1 ok c1 c2
-        10   tick
-        10.1 kill c1
-        10.2 signalled w1 c1 gone
-        10.3 forget c1
-        10.4 show
-        11   probed w1 ok c1
+        0    probed w1 ok c1 c2 c3
+        10   kill c1
+        10   kill c3
+        10.5 signalled w1 c1 gone
+        10.5 signalled w1 c3 gone
+        10.5 forget c1
+        10.6 show
+        11   probed w1 ok c1 c3
         11   show
         ",
         expect![[r#"
@@ -444,33 +464,41 @@ fn a_runner_that_is_gone_is_believed_gone_even_if_an_older_list_shows_it() {
                 surveyed 1
               > attach w1 10.0.0.1 without secret
               > probe w1 boot deploy list:Always
-            0.000s probed w1 ok c1 c2
+            0.000s probed w1 ok c1 c2 c3
                 w1 c1 alive, found
                 w1 c2 alive, found
+                w1 c3 alive, found
                 w1 boot Success
                 w1 unknown -> running: passed its probes
-              > watch w1 [c1, c2]
-            10.100s kill c1
+              > watch w1 [c1, c2, c3]
+            10.000s kill c1
                 w1 c1 kill: test
               > signal w1 c1 TERM
-            10.200s signalled w1 c1 gone
-                w1 c1 ended (Killed)
-              > watch w1 [c2]
-            10.300s forget c1
+            10.000s kill c3
+                w1 c3 kill: test
+              > signal w1 c3 TERM
             10.397s tick
               > probe w1 list:Always
-            10.400s show
+            10.500s signalled w1 c1 gone
+                w1 c1 ended (Killed)
+              > watch w1 [c2, c3]
+            10.500s signalled w1 c3 gone
+                w1 c3 ended (Killed)
+              > watch w1 [c2]
+            10.500s forget c1
+            10.600s show
                 w1 i-1 small running run takes-work known
                 c2 on w1: Alive
+                c3 on w1: Exited { at: 10.500s }
                 limit Some(8)
-            11.000s probed w1 ok c1
-                w1 c1 alive, found
+            11.000s probed w1 ok c1 c3
                 w1 c2 ended (Unlisted)
-              > watch w1 [c1]
+                w1 running -> idle: its last container has ended
+              > watch w1 []
             11.000s show
-                w1 i-1 small running run takes-work known
-                c1 on w1: Alive
+                w1 i-1 small idle run takes-work known
                 c2 on w1: Exited { at: 11.000s }
+                c3 on w1: Exited { at: 10.500s }
                 limit Some(8)
         "#]],
     );
@@ -702,9 +730,9 @@ fn a_vanished_worker_reports_its_container_lost() {
     check(
         "
         0    listed i-1:small:10.0.0.1
+        0    answers w1 ok c1
         0    probed w1 ok c1
-        1    start w1 c2
-        60   tick
+        58   start w1 c2
         60   listed
         60   show
         61   kill c2
@@ -722,36 +750,13 @@ fn a_vanished_worker_reports_its_container_lost() {
                 w1 boot Success
                 w1 unknown -> running: passed its probes
               > watch w1 [c1]
-            1.000s start w1 c2
+            58.000s start w1 c2
               > start w1 c2
-            9.000s tick
-                w1 c2 start answered Err("no answer")
-              > probe w1 list:Always
-            19.000s tick
-                w1 connect failed: no answer (!)
-            19.235s tick
-              > probe w1 list:Always
-            29.235s tick
-                w1 connect failed: no answer (!)
-            29.505s tick
-              > probe w1 list:Always
-            39.505s tick
-                w1 connect failed: no answer (!)
-            39.588s tick
-              > probe w1 list:Always
-            49.588s tick
-                w1 connect failed: no answer (!)
-            49.800s tick
-              > probe w1 list:Always
-            59.800s tick
-                w1 connect failed: no answer (!)
             60.000s tick
-              > probe w1 list:Always
               > list
             60.000s listed
                 w1 c1 ended (InstanceGone)
                 w1 c2 ended (InstanceGone)
-                w1 running -> idle: its last container has ended
                 w1 gone, was running, shutdown took None
               > detach w1
             60.000s show
@@ -775,11 +780,11 @@ fn a_late_start_of_a_dead_daemon_shows_as_a_second_runner() {
         0    probed w2 ok
         1    start w1 c1
         1.1  started w1 c1
+        2.2  answers w1 ok c1
         2.2  probed w1 ok c1
-        10.2 tick
-        10.3 probed w2 ok c1
-        10.4 show
-        11   kill c1
+        11   probed w2 ok c1
+        11   show
+        12   kill c1
         ",
         expect![[r#"
             0.000s listed i-1:small:10.0.0.1 i-2:small:10.0.0.2
@@ -806,17 +811,23 @@ fn a_late_start_of_a_dead_daemon_shows_as_a_second_runner() {
               > probe w1 list:Always
             2.200s probed w1 ok c1
                 w1 c1 alive
-            10.300s probed w2 ok c1
             10.302s tick
               > probe w2 list:Always
-            10.400s show
+            11.000s probed w2 ok c1
+                w2 c1 alive, found
+                w2 idle -> running: has containers
+              > watch w2 [c1]
+            11.000s show
                 w1 i-1 small running run takes-work known
-                w2 i-2 small idle run takes-work known
+                w2 i-2 small running run takes-work known
                 c1 on w1: Alive
+                c1 on w2: Alive
                 limit Some(8)
-            11.000s kill c1
+            12.000s kill c1
                 w1 c1 kill: test
+                w2 c1 kill: test
               > signal w1 c1 TERM
+              > signal w2 c1 TERM
         "#]],
     );
 }

@@ -189,7 +189,8 @@ impl Script {
             }
             _ => {
                 let event = self.event(&words);
-                let event = event.unwrap_or_else(|| panic!("cannot read {line:?} after\n{}", self.shown));
+                let event =
+                    event.unwrap_or_else(|| panic!("cannot read {line:?} after\n{}", self.shown));
                 let effects = self.handle(event);
                 let _ = writeln!(self.shown, "{at} {}{effects}", words.join(" "));
             }
