@@ -46,11 +46,14 @@ pub(crate) fn to_json(text: &str) -> Value {
     Value::Array(families.into_iter().map(Family::into_json).collect())
 }
 
+/// Names and values, in the order of names.
+type Labels = Vec<(String, String)>;
+
 struct Family {
     name: String,
     help: String,
     kind: String,
-    metrics: Vec<(Vec<(String, String)>, Map<String, Value>)>,
+    metrics: Vec<(Labels, Map<String, Value>)>,
 }
 
 impl Family {
@@ -118,7 +121,7 @@ fn number(value: f64) -> Value {
 
 struct Sample {
     name: String,
-    labels: Vec<(String, String)>,
+    labels: Labels,
     value: f64,
 }
 

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     num::NonZeroU32,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,6 +27,8 @@ pub struct Metrics {
     handle: PrometheusHandle,
     gauges: Mutex<Gauges>,
     probed_at: Mutex<BTreeMap<WorkerId, Time>>,
+    records: AtomicU64,
+    upkeeps: AtomicU64,
 }
 
 /// How busy the HTTP server is.
@@ -45,6 +50,9 @@ pub struct ServerLoad {
 const SUMMARY_STEP: Duration = Duration::from_secs(120);
 const SUMMARY_STEPS: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 
+/// Observations wait in memory until they are folded into their summaries; no more than about this many do.
+const RECORDS_BETWEEN_UPKEEPS: u64 = 1024;
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -65,6 +73,8 @@ impl Metrics {
             handle,
             gauges: Mutex::default(),
             probed_at: Mutex::default(),
+            records: AtomicU64::new(0),
+            upkeeps: AtomicU64::new(0),
         };
         metrics.record(|| {
             for metric in CATALOG {
@@ -276,8 +286,15 @@ impl Metrics {
         });
     }
 
+    /// Now and then also folds observations into the summaries, so that they do not pile up where nobody scrapes.
     fn record<T>(&self, f: impl FnOnce() -> T) -> T {
-        metrics::with_local_recorder(&self.recorder, f)
+        let answer = metrics::with_local_recorder(&self.recorder, f);
+        let n = self.records.fetch_add(1, Ordering::Relaxed);
+        if n % RECORDS_BETWEEN_UPKEEPS == RECORDS_BETWEEN_UPKEEPS - 1 {
+            self.handle.run_upkeep();
+            self.upkeeps.fetch_add(1, Ordering::Relaxed);
+        }
+        answer
     }
 
     /// A panic elsewhere must not take the metrics away.

@@ -282,3 +282,52 @@ fn the_json_form_has_every_family_of_the_text() {
     assert_eq!(outcome["type"], "COUNTER");
     assert_eq!(outcome["metric"].as_array().map(Vec::len), Some(4));
 }
+
+/// The keys of an object and of what is in it, and what kind each value is; arrays are told by their first element.
+fn form(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Object(fields) => (fields.iter())
+            // Our counters do not remember when they were made.
+            .filter(|(key, _)| *key != "createdTimestamp")
+            .map(|(key, value)| (key.clone(), form(value)))
+            .collect::<BTreeMap<_, _>>()
+            .into_iter()
+            .collect(),
+        Value::Array(items) => Value::Array(items.iter().take(1).map(form).collect()),
+        Value::Number(_) => "number".into(),
+        Value::String(_) => "text".into(),
+        Value::Null | Value::Bool(_) => value.clone(),
+    }
+}
+
+#[test]
+fn the_json_form_is_the_recorded_one() {
+    let recorded: serde_json::Value = serde_json::from_str(include_str!(
+        "../../../../tests/transcripts/metrics-sample.json"
+    ))
+    .expect("the recording");
+    let metrics = Metrics::new();
+    metrics.config("abc", Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+    metrics.ssh_up(Duration::from_secs(9));
+    metrics.request("200", "get", Duration::from_millis(2));
+    let ours = metrics.render_json();
+    for family in recorded.as_array().expect("an array of families") {
+        let same = |other: &&serde_json::Value| other["name"] == family["name"];
+        let ours = ours.as_array().expect("an array of families");
+        let ours = ours.iter().find(same).expect("the family");
+        assert_eq!(form(ours), form(family), "{}", family["name"]);
+        assert_eq!(ours["type"], family["type"]);
+    }
+}
+
+#[test]
+fn observations_do_not_pile_up_where_nobody_scrapes() {
+    let metrics = Metrics::new();
+    for _ in 0..3 * RECORDS_BETWEEN_UPKEEPS {
+        metrics.ssh_up(Duration::from_secs(1));
+    }
+    assert_eq!(metrics.upkeeps.load(Ordering::Relaxed), 3);
+    let text = metrics.render();
+    assert_eq!(value(&text, &["time_to_ssh_seconds_count"]), 3072.0);
+}
