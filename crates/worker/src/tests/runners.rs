@@ -341,7 +341,7 @@ fn sigterm_comes_at_once_and_again_until_the_runner_is_given_up_and_its_worker_d
                 limit Some(8)
             15.000s probed w1 ok c1
                 w1 c2 ended (Unlisted)
-                w1 running -> shutdown: its runners are given up and draining
+                w1 running -> shutdown: its last runners cannot be killed
               > destroy w1 i-1
             15.000s show
                 w1 i-1 small shutdown drain known (the runner of c1 cannot be killed)
@@ -384,7 +384,7 @@ fn a_kill_command_that_hangs_puts_nothing_off() {
                 w1 c1 kill given up
                 w1 broken: the runner of c1 cannot be killed
                 w1 run => drain: the runner of c1 cannot be killed
-                w1 running -> shutdown: its runners are given up and draining
+                w1 running -> shutdown: its last runners cannot be killed
               > destroy w1 i-1
         "#]],
     );
@@ -437,7 +437,7 @@ fn sigkill_comes_where_the_operator_asked_for_it() {
                 w1 c1 kill given up
                 w1 broken: the runner of c1 cannot be killed
                 w1 run => drain: the runner of c1 cannot be killed
-                w1 running -> shutdown: its runners are given up and draining
+                w1 running -> shutdown: its last runners cannot be killed
               > destroy w1 i-1
         "#]],
     );
@@ -599,8 +599,10 @@ fn a_given_up_runner_on_a_held_worker_keeps_the_worker() {
                 limit Some(8)
             15.000s run w1
                 w1 hold => run: asked for
+                w1 running -> shutdown: its last runners cannot be killed
+              > destroy w1 i-1
             15.000s show
-                w1 i-1 small running run known
+                w1 i-1 small shutdown run known
                 c1 on w1: GivenUp
                 limit Some(8)
         "#]],
