@@ -31,6 +31,9 @@ pub(crate) struct Arguments {
     /// The runner binary that the dispatcher shall deploy; none if not given.
     #[arg(long)]
     runner: Option<PathBuf>,
+    /// What the virtual machines are: in-process, or sshd (real OpenSSH servers; needs root).
+    #[arg(long, default_value = "in-process", value_parser = ["in-process", "sshd"])]
+    vms: String,
     /// Submit so many containers of the mixed load at once.
     #[arg(long, default_value_t = 0)]
     containers: usize,
@@ -49,7 +52,20 @@ pub(crate) fn parse_level(text: &str) -> Result<Level, String> {
 /// Serves until SIGINT or SIGTERM.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut lab = setup::lab(arguments.seed, arguments.faults);
-    lab.config = setup::config(arguments.management.clone(), arguments.runner.as_deref());
+    let real = arguments.vms == "sshd";
+    let machines = if real {
+        Some(setup::machines_directory()?)
+    } else {
+        None
+    };
+    if let Some(directory) = &machines {
+        lab.vms = dispatch_lab_net::VmKind::Sshd(directory.clone());
+    }
+    lab.config = setup::config(
+        arguments.management.clone(),
+        arguments.runner.as_deref(),
+        real,
+    );
     if arguments.plain_http {
         lab.scheme = dispatch_lab_net::Scheme::Http;
     }
@@ -69,6 +85,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         arguments.config.display()
     ));
     interrupted().await?;
+    drop(lab);
+    setup::clear(machines);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -32,7 +32,11 @@ pub(crate) fn lab(seed: u64, faults: Level) -> Lab {
 }
 
 /// The configuration that goes with it.
-pub(crate) fn config(management_address: String, runner: Option<&Path>) -> ClusterConfig {
+pub(crate) fn config(
+    management_address: String,
+    runner: Option<&Path>,
+    real: bool,
+) -> ClusterConfig {
     let line = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let secs = |ms: u64| format!("{}s", ms / 1000);
     ClusterConfig {
@@ -41,7 +45,16 @@ pub(crate) fn config(management_address: String, runner: Option<&Path>) -> Clust
             .map(|path| path.display().to_string())
             .unwrap_or_default(),
         cloud_vms: vec![
-            line("MaxInstances", "64"),
+            line("MaxInstances", if real { "16" } else { "64" }),
+            // A machine of the lab that is a real sshd has no systemd.
+            line(
+                "BootProbeCommand",
+                if real {
+                    "test -e /run/lab-booted"
+                } else {
+                    "systemctl is-system-running"
+                },
+            ),
             line("PollInterval", "1s"),
             line("SyncInterval", "2s"),
             line("ProbeInterval", "2s"),
@@ -61,6 +74,36 @@ pub(crate) fn config(management_address: String, runner: Option<&Path>) -> Clust
             line("MaxDispatchAttempts", "10"),
         ],
         ..ClusterConfig::default()
+    }
+}
+
+/// What in-process machines get as the runner's binary: they play it, so any bytes will do, and these are few.
+pub(crate) fn play_runner(directory: &Path) -> anyhow::Result<PathBuf> {
+    const BYTES: usize = 256 * 1024;
+    let path = directory.join("crunch-run");
+    let content: Vec<u8> = b"#!/bin/sh\necho 'the lab plays this program'\n"
+        .iter()
+        .copied()
+        .cycle()
+        .take(BYTES)
+        .collect();
+    std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(path)
+}
+
+/// A new directory for the files of machines that are real `sshd` processes: these have a /tmp of their own.
+pub(crate) fn machines_directory() -> anyhow::Result<PathBuf> {
+    let made = tempfile::Builder::new()
+        .prefix("arvados-dispatch-lab-")
+        .tempdir_in("/var/tmp");
+    Ok(made.context("make a directory in /var/tmp")?.keep())
+}
+
+/// Removes what `machines_directory` made, once its lab has ended.
+pub(crate) fn clear(directory: Option<PathBuf>) {
+    if let Some(directory) = directory {
+        let _ = std::fs::remove_dir_all(directory);
     }
 }
 

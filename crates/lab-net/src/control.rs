@@ -11,6 +11,7 @@
 //! | `POST /containers/UUID/priority` | `{"priority": N}` | `{}` |
 //! | `POST /instances/ID/silence` | `{"for_ms": N or null}` | `{}` |
 //! | `POST /instances/ID/broken`, `…/reclaim`, `…/announce-kill` | | `{}` |
+//! | `POST /runners` | `{"event": "began", "passed", "ended" or "crashed", instance, uuid, pid}` | what becomes of it |
 //! | `POST /dispatcher-restarted` | | `{}` |
 
 use std::sync::Arc;
@@ -105,12 +106,42 @@ fn route(
             }
             Ok(json!({}))
         }),
+        (&Method::POST, ["runners"]) => runner(shared, body),
         (&Method::POST, ["dispatcher-restarted"]) => {
             shared.with(|world, _| world.dispatcher_restarted());
             Ok(json!({}))
         }
         _ => Err(not_found()),
     }
+}
+
+/// What a runner on a machine that is a real process tells of itself.
+fn runner(shared: &Arc<Shared>, body: &Value) -> Result<Value, (u16, String)> {
+    let text = |name: &str| {
+        body[name]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or((422, format!("{name} is missing")))
+    };
+    let (event, instance, uuid) = (text("event")?, text("instance")?, text("uuid")?);
+    let pid = body["pid"]
+        .as_u64()
+        .and_then(|pid| u32::try_from(pid).ok())
+        .ok_or((422, "pid is missing".to_owned()))?;
+    shared.with(|world, now| {
+        match event.as_str() {
+            "began" => {
+                return Ok(json!(
+                    world.outside_runner_began(&instance, &uuid, pid, now)
+                ));
+            }
+            "passed" => world.outside_runner_passed(&instance, &uuid, pid),
+            "ended" => world.outside_runner_ended(&instance, &uuid, pid, false),
+            "crashed" => world.outside_runner_ended(&instance, &uuid, pid, true),
+            _ => return Err((422, format!("there is no event {event:?}"))),
+        }
+        Ok(json!({}))
+    })
 }
 
 fn not_found() -> (u16, String) {

@@ -5,15 +5,19 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use dispatch_lab::{Now, World, world::Event};
-use russh::keys::PrivateKey;
+use dispatch_lab::{Now, World, vm::Ailment, world::Event};
 use tokio::{
     net::TcpListener,
     sync::{Notify, broadcast, mpsc},
     task::AbortHandle,
 };
 
-use crate::{clock::Clock, gate::Gate, ssh};
+use crate::{
+    clock::Clock,
+    gate::Gate,
+    ssh,
+    sshd::{RealVm, Site, Spec},
+};
 
 /// Lines that may wait for one exit watch.
 pub(crate) const WATCH_LINES_MAX: usize = 1024;
@@ -27,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) seed: u64,
     /// The lab's own public key, for machines that were given none.
     pub(crate) public_key: String,
+    /// Where machines are real `sshd` processes: what they need to know.
+    site: Option<Site>,
     changed: Notify,
     events: broadcast::Sender<Event>,
 }
@@ -37,14 +43,34 @@ struct Inner {
     watches: BTreeMap<u64, mpsc::Sender<String>>,
 }
 
-/// One machine's network.
-struct Machine {
-    gate: Arc<Gate>,
-    listener: AbortHandle,
+/// One machine's network, or the machine itself.
+enum Machine {
+    Played {
+        gate: Arc<Gate>,
+        listener: AbortHandle,
+    },
+    Real(RealVm),
+}
+
+impl Machine {
+    fn end(self) {
+        match self {
+            Machine::Played { gate, listener } => {
+                listener.abort();
+                gate.break_all();
+            }
+            Machine::Real(vm) => drop(vm),
+        }
+    }
 }
 
 impl Shared {
-    pub(crate) fn new(world: World, seed: u64, public_key: String) -> Arc<Shared> {
+    pub(crate) fn new(
+        world: World,
+        seed: u64,
+        public_key: String,
+        site: Option<Site>,
+    ) -> Arc<Shared> {
         Arc::new(Shared {
             inner: Mutex::new(Inner {
                 world,
@@ -54,6 +80,7 @@ impl Shared {
             clock: Clock::start(),
             seed,
             public_key,
+            site,
             changed: Notify::new(),
             events: broadcast::channel(EVENTS_MAX).0,
         })
@@ -120,13 +147,12 @@ impl Shared {
             Event::Up { instance, address } => self.open(inner, instance, address),
             Event::Gone { instance, .. } => {
                 if let Some(machine) = inner.machines.remove(instance) {
-                    machine.listener.abort();
-                    machine.gate.break_all();
+                    machine.end();
                 }
             }
             Event::Silence { instance, silent } => {
-                if let Some(machine) = inner.machines.get(instance) {
-                    machine.gate.set_silent(*silent);
+                if let Some(Machine::Played { gate, .. }) = inner.machines.get(instance) {
+                    gate.set_silent(*silent);
                 }
             }
             Event::WatchLine { watch, line } => {
@@ -139,7 +165,14 @@ impl Shared {
                     inner.watches.remove(watch);
                 }
             }
-            Event::Changed { .. } | Event::Broken { .. } | Event::RestartDispatcher => {}
+            Event::Broken { instance } => {
+                if let Some(Machine::Real(vm)) = inner.machines.get(instance)
+                    && let Err(error) = vm.report_broken()
+                {
+                    tracing::error!(%instance, %error, "a machine cannot be broken");
+                }
+            }
+            Event::Changed { .. } | Event::RestartDispatcher => {}
         }
         // Nobody listening is fine.
         let _ = self.events.send(event);
@@ -147,6 +180,31 @@ impl Shared {
 
     /// A machine begins to listen.
     fn open(self: &Arc<Shared>, inner: &mut Inner, instance: &str, address: &str) {
+        let host_key = crate::keys::host_key(self.seed, instance);
+        let vm = inner.world.vm(instance);
+        // A machine that never speaks is easier played than made.
+        if let (Some(site), Some(vm)) = (&self.site, vm)
+            && vm.ailment != Ailment::SilentBoot
+        {
+            let spec = Spec {
+                instance,
+                address,
+                init_script: &vm.init_script,
+                public_key: vm.public_key.as_ref().unwrap_or(&self.public_key),
+                ailment: vm.ailment,
+            };
+            match RealVm::start(site, &spec, &host_key) {
+                Ok(real) => {
+                    inner
+                        .machines
+                        .insert(instance.to_owned(), Machine::Real(real));
+                }
+                Err(error) => {
+                    tracing::error!(%instance, error = format!("{error:#}"), "a machine cannot start")
+                }
+            }
+            return;
+        }
         let bound = std::net::TcpListener::bind(address).and_then(|listener| {
             listener.set_nonblocking(true)?;
             TcpListener::from_std(listener)
@@ -159,7 +217,6 @@ impl Shared {
             }
         };
         let gate = Arc::new(Gate::default());
-        let host_key: PrivateKey = crate::keys::host_key(self.seed, instance);
         let serving = ssh::serve(
             self.clone(),
             listener,
@@ -170,15 +227,14 @@ impl Shared {
         let listener = tokio::spawn(serving).abort_handle();
         inner
             .machines
-            .insert(instance.to_owned(), Machine { gate, listener });
+            .insert(instance.to_owned(), Machine::Played { gate, listener });
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        for machine in self.machines.values() {
-            machine.listener.abort();
-            machine.gate.break_all();
+        for machine in std::mem::take(&mut self.machines).into_values() {
+            machine.end();
         }
     }
 }

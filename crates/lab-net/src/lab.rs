@@ -1,6 +1,6 @@
 //! The lab as a whole: starts the services, hands out their addresses, ends them when dropped.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use anyhow::Context;
 use dispatch_lab::{Now, Settings, World, world::Event};
@@ -11,7 +11,9 @@ use crate::{
     control, faces,
     fleet::Shared,
     http::{self, Handler},
-    keys, tls,
+    keys,
+    sshd::{self, Site},
+    tls,
 };
 
 /// How the Arvados API is served.
@@ -23,6 +25,16 @@ pub enum Scheme {
     Http,
 }
 
+/// What the virtual machines are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum VmKind {
+    /// Played by the lab, behind an SSH server of its own.
+    InProcess,
+    /// A real OpenSSH server each, in namespaces of its own; their files are below this directory, which must not be
+    /// below /tmp, /run or /var/lock. Needs root.
+    Sshd(PathBuf),
+}
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct Lab {
@@ -32,6 +44,8 @@ pub struct Lab {
     pub settings: Settings,
     /// How the Arvados API is served.
     pub scheme: Scheme,
+    /// What the virtual machines are. Real ones reach the Arvados API without TLS.
+    pub vms: VmKind,
     /// What the dispatcher's configuration says.
     pub config: ClusterConfig,
 }
@@ -43,12 +57,16 @@ impl Lab {
             seed,
             settings,
             scheme: Scheme::Https,
+            vms: VmKind::InProcess,
             config: ClusterConfig::default(),
         }
     }
 
     /// Starts it.
     pub async fn start(mut self) -> anyhow::Result<LabHandle> {
+        if let VmKind::Sshd(_) = &self.vms {
+            sshd::check_host()?;
+        }
         let loopback = || TcpListener::bind("127.0.0.1:0");
         if self.settings.vm.port == 0 {
             // Machines have addresses of their own, so a port that is free here is free there.
@@ -81,10 +99,24 @@ impl Lab {
             instance_types: &self.settings.instance_types,
         });
 
+        // The stand-in runner speaks no TLS.
+        let (site, plain) = match &self.vms {
+            VmKind::InProcess => (None, None),
+            VmKind::Sshd(directory) => {
+                let plain = loopback().await?;
+                let site = Site {
+                    directory: directory.clone(),
+                    api_url: format!("http://{}", plain.local_addr()?),
+                    control_url: format!("http://{control_address}"),
+                };
+                (Some(site), Some(plain))
+            }
+        };
         let shared = Shared::new(
             World::new(self.seed, self.settings.clone()),
             self.seed,
             public_key.clone(),
+            site,
         );
         let mut tasks = JoinSet::new();
         tasks.spawn(shared.clone().pump());
@@ -95,6 +127,9 @@ impl Lab {
         };
         tasks.spawn(http::serve(api, tls, handler(&shared, faces::arvados)));
         tasks.spawn(http::serve(cloud, None, handler(&shared, faces::cloud)));
+        if let Some(plain) = plain {
+            tasks.spawn(http::serve(plain, None, handler(&shared, faces::arvados)));
+        }
         let yaml = config_yaml.clone();
         tasks.spawn(http::serve(
             control,

@@ -14,8 +14,9 @@ mod http;
 mod keys;
 mod lab;
 mod ssh;
+mod sshd;
 mod tls;
 
 pub use cluster_config::ClusterConfig;
 pub use dispatch_lab as world;
-pub use lab::{Lab, LabHandle, Scheme};
+pub use lab::{Lab, LabHandle, Scheme, VmKind};

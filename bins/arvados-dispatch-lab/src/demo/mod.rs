@@ -11,7 +11,7 @@ use dispatch_lab::{
     judge::Report,
     world::{Event, Status},
 };
-use dispatch_lab_net::LabHandle;
+use dispatch_lab_net::{LabHandle, VmKind};
 use serde_json::json;
 use tokio::{sync::broadcast, time::Instant};
 
@@ -69,10 +69,6 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         .daemon
         .clone()
         .map_or_else(|| setup::sibling("arvados-dispatch-cloud"), Ok)?;
-    let runner = arguments
-        .runner
-        .clone()
-        .map_or_else(|| setup::sibling("lab-crunch-run"), Ok)?;
     let directory = match &arguments.directory {
         Some(directory) => directory.clone(),
         None => tempfile::Builder::new()
@@ -82,9 +78,23 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
 
+    let real = arguments.vms == "sshd";
+    let runner = match (&arguments.runner, real) {
+        (Some(runner), _) => runner.clone(),
+        (None, true) => setup::sibling("lab-crunch-run")?,
+        (None, false) => setup::play_runner(&directory)?,
+    };
+    let machines = if real {
+        Some(setup::machines_directory()?)
+    } else {
+        None
+    };
     let management = setup::free_address()?;
     let mut lab = setup::lab(arguments.seed, arguments.faults);
-    lab.config = setup::config(management.clone(), Some(&runner));
+    lab.config = setup::config(management.clone(), Some(&runner), real);
+    if let Some(directory) = &machines {
+        lab.vms = VmKind::Sshd(directory.clone());
+    }
     let lab = lab.start().await?;
     let config = directory.join("config.yml");
     std::fs::write(&config, lab.config_yaml())
@@ -131,6 +141,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         demo.serve_on(&mut events).await?;
     }
     demo.daemon.stop().await;
+    drop(demo);
+    setup::clear(machines);
     conclude(&arguments, &report, seconds, &ended, &log)
 }
 

@@ -25,6 +25,11 @@ use files::{File, Files};
 /// Where the instance's secret is (facts §2.2).
 pub(crate) const SECRET_FILE: &str = "/var/run/arvados-instance-secret";
 
+/// Checks a start document by all rules of facts §2.2.2; what is wrong with it.
+pub fn check_start_document(stdin: &[u8], uuid: &str, root_token: &str) -> Result<(), String> {
+    document::Start::read(stdin, uuid, root_token).map(|_| ())
+}
+
 /// How a command ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Exit {
@@ -119,7 +124,8 @@ pub struct Vm {
     pub broken: bool,
     /// When it was seen to be what it says it is: somebody read its secret.
     pub secret_read: bool,
-    pub(crate) init_script: String,
+    /// What it was ordered to run at its first boot. Contains its secret.
+    pub init_script: String,
     pub(crate) boot_probe_ok_from: u64,
     pub(crate) runners: BTreeMap<String, Runner>,
     pub(crate) files: Files,
@@ -188,7 +194,7 @@ impl Vm {
                 File::new(0o755, b"the image's crunch-run"),
             );
         }
-        let script = std::mem::take(&mut self.init_script);
+        let script = self.init_script.clone();
         let (_, effects) = self.run_as_root(&script, &[], surroundings);
         if self.ailment == Ailment::WrongSecret {
             self.files.put(

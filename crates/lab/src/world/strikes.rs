@@ -117,6 +117,13 @@ impl World {
         }
     }
 
+    /// Something is wrong with a machine from here on.
+    pub fn afflict(&mut self, instance: &str, ailment: Ailment) {
+        if let Some(vm) = self.vms.get_mut(instance) {
+            vm.ailment = ailment;
+        }
+    }
+
     /// A machine reports itself broken from here on.
     pub fn report_broken(&mut self, instance: &str) {
         if let Some(vm) = self.vms.get_mut(instance) {

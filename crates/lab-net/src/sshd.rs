@@ -1,0 +1,251 @@
+//! Machines that are real: an OpenSSH server each, in mount and process namespaces of its own, with a private /run,
+//! /var/lock and /tmp, and logins root and crunch (who has sudo).
+//!
+//! Needs root, `sshd`, `sudo` and `unshare`. Accounts, sudo rules and everything else that is private to a machine is
+//! mounted over the host's files inside the namespace: the host is left as it is.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, ensure};
+use dispatch_lab::vm::Ailment;
+use russh::keys::PrivateKey;
+use serde_json::json;
+
+use crate::keys;
+
+/// The login that is not root. A user id that hosts hardly use.
+const CRUNCH_ID: u32 = 64_321;
+
+/// What a machine needs to know of the lab.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    /// Where the machines' files are. Not below /tmp, /run or /var/lock, which are private in each.
+    pub(crate) directory: PathBuf,
+    pub(crate) api_url: String,
+    pub(crate) control_url: String,
+}
+
+/// One machine's order.
+pub(crate) struct Spec<'a> {
+    pub(crate) instance: &'a str,
+    /// host:port.
+    pub(crate) address: &'a str,
+    pub(crate) init_script: &'a str,
+    pub(crate) public_key: &'a str,
+    pub(crate) ailment: Ailment,
+}
+
+/// One machine that runs. Dropping it ends all its processes.
+pub(crate) struct RealVm {
+    child: Child,
+    directory: PathBuf,
+}
+
+/// Whether this host can run such machines; if not, what is missing.
+pub(crate) fn check_host() -> anyhow::Result<()> {
+    for program in ["/usr/sbin/sshd", "/usr/bin/sudo", "/usr/bin/unshare"] {
+        ensure!(
+            Path::new(program).is_file(),
+            "{program} is missing: machines that are real sshd processes need the packages openssh-server, sudo and util-linux"
+        );
+    }
+    let tried = Command::new("/usr/bin/unshare")
+        .args(["-m", "-p", "--fork", "true"])
+        .output()
+        .context("run unshare")?;
+    ensure!(
+        tried.status.success(),
+        "unshare fails ({}): machines that are real sshd processes need root",
+        String::from_utf8_lossy(&tried.stderr).trim()
+    );
+    Ok(())
+}
+
+impl RealVm {
+    /// Starts one.
+    pub(crate) fn start(
+        site: &Site,
+        spec: &Spec<'_>,
+        host_key: &PrivateKey,
+    ) -> anyhow::Result<RealVm> {
+        let directory = site.directory.join(spec.instance);
+        fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
+        write_files(site, spec, host_key, &directory)?;
+        let log = fs::File::create(directory.join("log"))?;
+        let child = Command::new("/usr/bin/unshare")
+            .args([
+                "-m",
+                "-p",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "/bin/sh",
+            ])
+            .arg(directory.join("boot"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("start unshare")?;
+        Ok(RealVm { child, directory })
+    }
+
+    /// It reports itself broken from here on.
+    pub(crate) fn report_broken(&self) -> anyhow::Result<()> {
+        fs::write(self.root()?.join("run/lock/crunch-run-broken"), b"")
+            .context("write the broken marker")
+    }
+
+    /// Its file system, seen from here.
+    fn root(&self) -> anyhow::Result<PathBuf> {
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+            .context("find the machine's first process")?;
+        let init = children
+            .split_whitespace()
+            .next()
+            .context("the machine has no process")?;
+        Ok(PathBuf::from(format!("/proc/{init}/root")))
+    }
+}
+
+impl Drop for RealVm {
+    fn drop(&mut self) {
+        // The kernel kills all of a process namespace with its first process, which dies with this one.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn write_files(
+    site: &Site,
+    spec: &Spec<'_>,
+    host_key: &PrivateKey,
+    directory: &Path,
+) -> anyhow::Result<()> {
+    let (host, port) = spec
+        .address
+        .rsplit_once(':')
+        .context("an address without a port")?;
+    let path = |name: &str| directory.join(name).display().to_string();
+    private(directory, "host_key", &keys::private_text(host_key)?)?;
+    private(directory, "init", spec.init_script)?;
+    fs::write(
+        directory.join("authorized_keys"),
+        format!("{}\n", spec.public_key.trim()),
+    )?;
+    let lab = json!({"api_url": site.api_url, "control_url": site.control_url, "instance": spec.instance});
+    fs::write(directory.join("lab.json"), lab.to_string())?;
+    let config = format!(
+        "ListenAddress {host}\nPort {port}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n\
+         PermitRootLogin prohibit-password\nPasswordAuthentication no\nMaxStartups 200:30:400\nUseDNS no\nPrintMotd no\n\
+         # Keeps bash from reading ~/.bashrc, which may take long.\nSetEnv SHLVL=3\n",
+        path("host_key"),
+        path("authorized_keys"),
+    );
+    fs::write(directory.join("sshd_config"), config)?;
+    account_files(directory)?;
+    fs::write(directory.join("boot"), boot_script(spec.ailment, directory))?;
+    Ok(())
+}
+
+/// The host's accounts, with `crunch` added and no password that could lock anybody out.
+fn account_files(directory: &Path) -> anyhow::Result<()> {
+    let without_crunch = |path: &str| -> anyhow::Result<Vec<String>> {
+        let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+        Ok(text
+            .lines()
+            .filter(|line| !line.starts_with("crunch:"))
+            .map(str::to_owned)
+            .collect())
+    };
+    let mut passwd = without_crunch("/etc/passwd")?;
+    passwd.push(format!(
+        "crunch:x:{CRUNCH_ID}:{CRUNCH_ID}::/tmp/home:/bin/sh"
+    ));
+    let mut group = without_crunch("/etc/group")?;
+    group.push(format!("crunch:x:{CRUNCH_ID}:"));
+    // Without PAM, an account whose password begins with `!` is locked, `*` only has none.
+    let mut shadow: Vec<String> = without_crunch("/etc/shadow")?
+        .into_iter()
+        .map(|line| {
+            if line.starts_with("root:") {
+                "root:*:19000:0:99999:7:::".into()
+            } else {
+                line
+            }
+        })
+        .collect();
+    shadow.push("crunch:*:19000:0:99999:7:::".into());
+    fs::write(directory.join("passwd"), passwd.join("\n") + "\n")?;
+    fs::write(directory.join("group"), group.join("\n") + "\n")?;
+    private(directory, "shadow", &(shadow.join("\n") + "\n"))?;
+    fs::set_permissions(directory.join("passwd"), fs::Permissions::from_mode(0o644))?;
+    fs::set_permissions(directory.join("group"), fs::Permissions::from_mode(0o644))?;
+    Ok(())
+}
+
+/// What the machine's first process does.
+fn boot_script(ailment: Ailment, directory: &Path) -> String {
+    let tmp_options = if ailment == Ailment::RunnerMissing {
+        "mode=1777,noexec"
+    } else {
+        "mode=1777"
+    };
+    let secret = match ailment {
+        Ailment::WrongSecret => "printf wrong > /run/arvados-instance-secret",
+        _ => ":",
+    };
+    let booted = if ailment == Ailment::BootProbeFails {
+        ":"
+    } else {
+        "touch /run/lab-booted"
+    };
+    let slow = match ailment {
+        Ailment::SlowHandshake(ms) => format!("sleep {}.{:03}", ms / 1000, ms % 1000),
+        _ => ":".into(),
+    };
+    let directory = directory.display();
+    format!(
+        "set -e\n\
+         mount -t tmpfs -o mode=755 tmpfs /run\n\
+         mkdir -p /run/sshd /run/lock\n\
+         chmod 1777 /run/lock\n\
+         [ -L /var/run ] || mount --bind /run /var/run\n\
+         [ -L /var/lock ] || mount --bind /run/lock /var/lock\n\
+         mount -t tmpfs -o {tmp_options} tmpfs /tmp\n\
+         mkdir /tmp/home\n\
+         chown {CRUNCH_ID}:{CRUNCH_ID} /tmp/home\n\
+         for file in passwd group shadow; do mount --bind {directory}/$file /etc/$file; done\n\
+         mount -t tmpfs -o mode=0750 tmpfs /etc/sudoers.d\n\
+         printf 'crunch ALL=(ALL) NOPASSWD: ALL\\nDefaults !lecture\\n' > /etc/sudoers.d/lab\n\
+         chmod 0440 /etc/sudoers.d/lab\n\
+         cp {directory}/lab.json /run/lab.json\n\
+         sh {directory}/init || echo 'the init script failed'\n\
+         {secret}\n\
+         {booted}\n\
+         {slow}\n\
+         # Not by exec: as the first process, this shell reaps what loses its parent.\n\
+         /usr/sbin/sshd -D -e -f {directory}/sshd_config &\n\
+         wait\n"
+    )
+}
+
+fn private(directory: &Path, name: &str, content: &str) -> anyhow::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(directory.join(name))?;
+    file.write_all(content.as_bytes())?;
+    Ok(())
+}
