@@ -6,12 +6,13 @@
 //!
 //! How it is built, from the caller down:
 //! - [`SshExecutor`] holds what all instances share: settings, key, verification, the limit on handshakes.
-//! - `connection` is the handle of one instance: it finds or makes a live connection and gives up in time.
-//! - `dial` makes one: TCP, banner, handshake, login, verification.
+//! - `connection` is the handle of one instance; `link` finds or makes its live connection.
+//! - `dial` makes one: TCP, banner, handshake, login, verification. `call` uses one and gives up in time.
 //! - `actor` owns a live one with all its channels; `op` is the life of one channel.
 
 mod actor;
 mod address;
+mod call;
 mod connection;
 mod dial;
 mod executor;
@@ -19,6 +20,7 @@ mod fault;
 mod job;
 mod key;
 mod lines;
+mod link;
 mod op;
 mod pause;
 mod pulse;

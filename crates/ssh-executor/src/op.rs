@@ -15,9 +15,10 @@ use std::io::{Read, Write};
 use dispatch_cloud::exec::{Exit, Output};
 use ssh2::{Channel, Session};
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::{
-    fault::{Fault, Step, sort, sort_io},
+    fault::{Fault, Step, sort, sort_io, tidy},
     job::{Answer, Input, Job, JobError},
     sink::Sink,
     socket::Socket,
@@ -278,6 +279,13 @@ impl Op {
         let exit = signal.map_or(Exit::Status(status), Exit::Signal);
         let stdout = std::mem::replace(&mut self.job.stdout, Sink::Discard);
         let stderr = std::mem::replace(&mut self.job.stderr, Sink::Discard);
+        if self.is_lines() {
+            let (stderr, _) = stderr.into_kept();
+            let stderr = tidy(&String::from_utf8_lossy(&stderr));
+            debug!(?exit, %stderr, "long-lived command has ended");
+            self.job.answer = Answer::Nobody;
+            return Ok(());
+        }
         self.job.answer.finish(|| {
             let (stdout, cut) = stdout.into_kept();
             let (stderr, also_cut) = stderr.into_kept();

@@ -47,10 +47,10 @@ impl Pulse {
 
     /// `silence`: for how long nothing came.
     pub(crate) fn look(&mut self, silence: Duration, now: Instant) -> Verdict {
-        if self
-            .asked_at
-            .is_some_and(|asked_at| silence < now - asked_at)
-        {
+        // The kernel counts in ticks of some milliseconds, so an answer seems to have come before the question. Nothing
+        // else can have: there was silence for `keepalive` when we asked.
+        let answered = |asked_at| silence < now - asked_at + self.keepalive / 2;
+        if self.asked_at.is_some_and(answered) {
             self.asked_at = None;
         }
         match self.asked_at {
@@ -116,6 +116,22 @@ mod tests {
             }
         );
         assert_eq!(pulse.look(46 * SECOND, asked + 30 * SECOND), Verdict::Dead);
+    }
+
+    #[test]
+    fn an_answer_within_the_kernels_tick_counts() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(15 * SECOND, 45 * SECOND);
+        assert!(matches!(
+            pulse.look(15 * SECOND, start),
+            Verdict::Ask { .. }
+        ));
+        let later = start + 15 * SECOND;
+        let seems = 15 * SECOND + Duration::from_millis(4);
+        assert!(
+            matches!(pulse.look(seems, later), Verdict::Ask { .. }),
+            "the next question, not the wait for an answer"
+        );
     }
 
     #[test]

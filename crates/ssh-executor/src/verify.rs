@@ -9,7 +9,7 @@ use dispatch_cloud::exec::{Command, ExecError, Exit, Output};
 use dispatch_model::InstanceSecret;
 use subtle::ConstantTimeEq;
 
-use crate::{connection::run_on, fault::tidy, job::Lane};
+use crate::{call::run_on, fault::tidy, job::Lane};
 
 /// A server's public key, as it showed it in the handshake (and proved to have its private half).
 #[derive(Clone, PartialEq, Eq)]

@@ -7,10 +7,11 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use dispatch_cloud::exec::{Connection, ExecError, Executor};
+use tokio::time::Instant;
 
 use crate::support::{
     PLENTY, SECRET, Sshd, command, connection_to, eventually, executor, ms, target,
@@ -122,7 +123,7 @@ async fn an_idle_connection_shows_that_it_lives() {
     let sshd = Sshd::start();
     let connection = sshd.connection(|settings| {
         settings.keepalive = ms(100);
-        settings.dead_after = ms(400);
+        settings.dead_after = ms(3000);
     });
     connection.connect(PLENTY).await.expect("connected");
     let n_opened = || {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dispatch_cloud::exec::{Connection, ExecError};
+use dispatch_cloud::exec::ExecError;
 use tokio::task::JoinSet;
 
 use crate::support::{PLENTY, SECRET, Sshd, command, connection_to, eventually, ms};

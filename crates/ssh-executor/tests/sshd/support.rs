@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command as Process, Stdio},
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use dispatch_cloud::exec::{Command, Connection, Executor, Target};
 use dispatch_model::InstanceSecret;
 use dispatch_ssh_executor::{PrivateKey, Settings, SshExecutor};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 pub(crate) const SECRET: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -139,6 +140,7 @@ impl Sshd {
 }
 
 impl Drop for Sshd {
+    #[expect(clippy::print_stderr, reason = "shown with the failed test")]
     fn drop(&mut self) {
         self.stop();
         if std::thread::panicking() {
@@ -151,6 +153,10 @@ impl Drop for Sshd {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a server is started before the test's own tasks; a drop cannot wait otherwise either"
+)]
 fn launch(folder: &Path, options: &[String], address: Option<SocketAddr>) -> (Child, SocketAddr) {
     // sshd insists on it when it runs as root.
     let _ = fs::create_dir_all("/run/sshd");
