@@ -44,8 +44,9 @@ pub(crate) fn may_start(
     if needs.vcpus > spare.vcpus
         || needs.ram_bytes > spare.ram_bytes
         || needs.scratch_bytes > spare.scratch_bytes
-        || needs.gpus > 0 && view.free_gpus.is_none_or(|free| needs.gpus > free)
-        || needs.gpu_vram_bytes > spare.gpu_vram_bytes
+        || needs.gpus > 0
+            && (view.free_gpus.is_none_or(|free| needs.gpus > free)
+                || needs.gpu_vram_bytes > spare.gpu_vram_bytes)
     {
         return Err(format!(
             "the worker has no room for it: needs {needs:?}, there is {spare:?}"

@@ -1,6 +1,6 @@
 //! Calls to the Arvados API: each request of the queue becomes one call, each answer one input.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use dispatch_arvados_client::{ApiError, Client};
 use dispatch_brain::Input;
@@ -30,63 +30,57 @@ pub(crate) struct Api {
 
 impl Api {
     /// Makes the call, and answers with one input, whatever happens.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "turns a duration into the deadline of a call"
-    )]
-    pub(crate) fn call(self, request: Request) -> impl Future<Output = Input> + Send + 'static {
-        async move {
-            let by = |within: Duration| Instant::now() + within;
-            let client = &*self.client;
-            let deed = by(self.deadlines.deed);
-            let list = by(self.deadlines.list);
-            let before = client.last_503();
-            let answer = Input::Queue(match request {
-                Request::WhoAmI => Event::WhoAmI(client.current_token(deed).await.map_err(failure)),
-                Request::Poll {
-                    token_uuid,
-                    known,
-                    queued_wanted,
-                } => {
-                    let result = client.poll(&token_uuid, &known, queued_wanted, list).await;
-                    self.health.polled(result.is_ok());
-                    Event::Polled(result.map_err(failure).map(|answer| PollRows {
-                        rows: answer.rows,
-                        gone: answer.gone,
-                        unasked: answer.unasked,
-                        truncated: answer.truncated,
-                    }))
-                }
-                Request::ReadMounts { ids } => {
-                    let result = client.mounts(&ids, list).await.map_err(failure);
-                    Event::MountsRead { ids, result }
-                }
-                Request::Lock { id } => {
-                    let result = client.lock(&id, deed).await.map_err(failure);
-                    Event::Locked { id, result }
-                }
-                Request::Unlock { id } => {
-                    let result = client.unlock(&id, deed).await.map_err(failure);
-                    Event::Unlocked { id, result }
-                }
-                Request::Cancel { id, runtime_status } => {
-                    let result = client
-                        .cancel(&id, runtime_status.as_ref(), deed)
-                        .await
-                        .map_err(failure);
-                    Event::Cancelled { id, result }
-                }
-                Request::Read { id } => {
-                    let result = client.read(&id, deed).await.map_err(failure);
-                    Event::Read { id, result }
-                }
-            });
-            if client.last_503() != before {
-                // Nobody listens any more only when the daemon has stopped.
-                let _ = self.inputs.send(Input::ApiOverloaded).await;
+    pub(crate) async fn call(self, request: Request) -> Input {
+        let by = |within: Duration| Instant::now() + within;
+        let client = &*self.client;
+        let deed = by(self.deadlines.deed);
+        let list = by(self.deadlines.list);
+        let before = client.last_503();
+        let answer = Input::Queue(match request {
+            Request::WhoAmI => Event::WhoAmI(client.current_token(deed).await.map_err(failure)),
+            Request::Poll {
+                token_uuid,
+                known,
+                queued_wanted,
+            } => {
+                let result = client.poll(&token_uuid, &known, queued_wanted, list).await;
+                self.health.polled(result.is_ok());
+                Event::Polled(result.map_err(failure).map(|answer| PollRows {
+                    rows: answer.rows,
+                    gone: answer.gone,
+                    unasked: answer.unasked,
+                    truncated: answer.truncated,
+                }))
             }
-            answer
+            Request::ReadMounts { ids } => {
+                let result = client.mounts(&ids, list).await.map_err(failure);
+                Event::MountsRead { ids, result }
+            }
+            Request::Lock { id } => {
+                let result = client.lock(&id, deed).await.map_err(failure);
+                Event::Locked { id, result }
+            }
+            Request::Unlock { id } => {
+                let result = client.unlock(&id, deed).await.map_err(failure);
+                Event::Unlocked { id, result }
+            }
+            Request::Cancel { id, runtime_status } => {
+                let result = client
+                    .cancel(&id, runtime_status.as_ref(), deed)
+                    .await
+                    .map_err(failure);
+                Event::Cancelled { id, result }
+            }
+            Request::Read { id } => {
+                let result = client.read(&id, deed).await.map_err(failure);
+                Event::Read { id, result }
+            }
+        });
+        if client.last_503() != before {
+            // Nobody listens any more only when the daemon has stopped.
+            let _ = self.inputs.send(Input::ApiOverloaded).await;
         }
+        answer
     }
 }
 

@@ -252,9 +252,7 @@ async fn respond(request: Request<Incoming>, remote: SocketAddr, shared: &Arc<Sh
                 elapsed: 0.0,
             };
             let work = async {
-                let Some(_turn) = shared.limiter.turn(record, began).await else {
-                    return None;
-                };
+                let _turn = shared.limiter.turn(record, began).await?;
                 queued = began.elapsed();
                 Some(answer(&ask, body, shared).await)
             };

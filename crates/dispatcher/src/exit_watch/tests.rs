@@ -9,18 +9,18 @@ use super::*;
 
 /// Hands each channel that is opened to the test: what was written comes out, what is sent goes in.
 struct Fake {
-    opened: mpsc::UnboundedSender<Channel>,
+    opened: mpsc::Sender<Channel>,
     refuse: Mutex<Option<ExecError>>,
 }
 
 struct Channel {
-    written: mpsc::UnboundedReceiver<String>,
-    lines: mpsc::UnboundedSender<String>,
+    written: mpsc::Receiver<String>,
+    lines: mpsc::Sender<String>,
 }
 
 struct FakeLines {
-    written: mpsc::UnboundedSender<String>,
-    lines: mpsc::UnboundedReceiver<String>,
+    written: mpsc::Sender<String>,
+    lines: mpsc::Receiver<String>,
 }
 
 #[async_trait]
@@ -44,10 +44,10 @@ impl Connection for Fake {
         if let Some(error) = self.refuse.lock().expect("not poisoned").take() {
             return Err(error);
         }
-        let (written, reads) = mpsc::unbounded_channel();
-        let (sends, lines) = mpsc::unbounded_channel();
+        let (written, reads) = mpsc::channel(16);
+        let (sends, lines) = mpsc::channel(16);
         self.opened
-            .send(Channel {
+            .try_send(Channel {
                 written: reads,
                 lines: sends,
             })
@@ -62,7 +62,7 @@ impl Connection for Fake {
 impl Lines for FakeLines {
     async fn write(&mut self, line: &str) -> Result<(), ExecError> {
         self.written
-            .send(line.to_owned())
+            .try_send(line.to_owned())
             .map_err(|_| ExecError::Disconnected("the test hung up".to_owned()))
     }
 
@@ -73,12 +73,12 @@ impl Lines for FakeLines {
 
 struct Rig {
     watch: ExitWatch,
-    opened: mpsc::UnboundedReceiver<Channel>,
+    opened: mpsc::Receiver<Channel>,
     inputs: mpsc::Receiver<Input>,
 }
 
 fn rig(wanted: &[&str], refuse: Option<ExecError>) -> Rig {
-    let (opened, opens) = mpsc::unbounded_channel();
+    let (opened, opens) = mpsc::channel(16);
     let (sender, inputs) = mpsc::channel(8);
     let fake = Arc::new(Fake {
         opened,
@@ -116,7 +116,7 @@ async fn each_end_is_told_once_and_a_container_that_comes_back_is_watched_anew()
     assert_eq!(channel.written.recv().await.as_deref(), Some("a"));
     assert_eq!(channel.written.recv().await.as_deref(), Some("b"));
     for line in ["! flock: something odd", "nobody", "a", "a"] {
-        channel.lines.send(line.to_owned()).expect("listening");
+        channel.lines.try_send(line.to_owned()).expect("listening");
     }
     assert_eq!(ended(&mut rig).await, "a");
     assert!(rig.watch.set(set(&["b", "c"])));
@@ -127,7 +127,7 @@ async fn each_end_is_told_once_and_a_container_that_comes_back_is_watched_anew()
     );
     assert!(rig.watch.set(set(&["a", "b", "c"])));
     assert_eq!(channel.written.recv().await.as_deref(), Some("a"));
-    channel.lines.send("a".to_owned()).expect("listening");
+    channel.lines.try_send("a".to_owned()).expect("listening");
     assert_eq!(ended(&mut rig).await, "a");
 }
 
@@ -140,7 +140,7 @@ async fn what_is_wanted_no_more_is_watched_no_more() {
     let mut second = rig.opened.recv().await.expect("opened anew");
     assert_eq!(second.written.recv().await.as_deref(), Some("b"));
     assert!(
-        first.lines.send("a".to_owned()).is_err(),
+        first.lines.try_send("a".to_owned()).is_err(),
         "the first channel is closed"
     );
     assert!(rig.watch.set(set(&[])));

@@ -140,7 +140,11 @@ async fn ask(served: &Served, line: &str, token: Option<&str>) -> String {
     let (method, rest) = line.split_once(' ').expect("a verb");
     let (path, body) = rest.split_once(' ').unwrap_or((rest, ""));
     let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a verb");
-    let mut request = reqwest::Client::new()
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(20))
+        .build()
+        .expect("a client");
+    let mut request = client
         .request(method, format!("{}{path}", served.url))
         .body(body.to_owned());
     if let Some(token) = token {
