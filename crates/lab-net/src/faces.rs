@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dispatch_lab::{
     api::ApiRequest,
     cloud::{CloudCall, Order},
+    world::Moment,
 };
 use http::{Method, Request};
 use serde_json::json;
@@ -28,7 +29,16 @@ pub(crate) fn arvados(shared: &Arc<Shared>, request: Request<Bytes>) -> Reply {
         headers,
         body: request.into_body().to_vec(),
     };
-    let reply = shared.with(|world, now| world.api(&request, now));
+    let asked = Moment::Asked {
+        method: request.method.clone(),
+        path: request.path.clone(),
+    };
+    let reply = shared.with(|world, now| {
+        if !request.headers.contains_key("x-lab-runner") {
+            world.arrived(asked, now);
+        }
+        world.api(&request, now)
+    });
     Reply {
         status: reply.answer.status,
         content_type: reply.answer.content_type,
@@ -41,7 +51,19 @@ pub(crate) fn arvados(shared: &Arc<Shared>, request: Request<Bytes>) -> Reply {
 pub(crate) fn cloud(shared: &Arc<Shared>, request: Request<Bytes>) -> Reply {
     match call_of(&request) {
         Ok(call) => {
-            let reply = shared.with(|world, now| world.cloud(&call, now));
+            let arrived = match &call {
+                CloudCall::Create(_) => Some(Moment::CreateAsked),
+                CloudCall::Destroy(instance) => Some(Moment::DestroyAsked {
+                    instance: instance.clone(),
+                }),
+                CloudCall::List(_) | CloudCall::SetTags(..) => None,
+            };
+            let reply = shared.with(|world, now| {
+                if let Some(moment) = arrived {
+                    world.arrived(moment, now);
+                }
+                world.cloud(&call, now)
+            });
             let (status, body) = reply.answer.to_http();
             Reply {
                 when: reply.when,

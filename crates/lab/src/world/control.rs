@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Event, Script, World};
+use super::{Event, Moment, Script, World};
 use crate::{
     api::ContainerState,
     faults::Fault,
@@ -65,6 +65,8 @@ impl World {
         let uuid = self.api.create(&attributes, now)?;
         self.submitted += 1;
         self.judge.submitted(&uuid, now.ms);
+        self.journal
+            .write(|| Moment::Submitted { uuid: uuid.clone() });
         self.note_changes(now);
         if impossible {
             self.judge.doom(&uuid, "no instance type fits it");

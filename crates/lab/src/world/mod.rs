@@ -3,6 +3,7 @@
 mod api_face;
 mod cloud_face;
 mod control;
+mod journal;
 mod outside;
 mod runners;
 mod strikes;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 pub use api_face::ApiReply;
 pub use cloud_face::CloudReply;
 pub use control::{Status, Submission};
+pub use journal::{Entry, Moment};
 pub use outside::Destiny;
 
 use crate::{
@@ -112,6 +114,7 @@ pub struct World {
     faults: Faults,
     judge: Judge,
     luck: Luck,
+    journal: journal::Journal,
     agenda: BTreeMap<(u64, u64), Happening>,
     noted: u64,
     events: Vec<Event>,
@@ -142,6 +145,7 @@ impl World {
             faults: Faults::new(settings.faults, luck("faults")),
             judge: Judge::default(),
             luck: luck("world"),
+            journal: journal::Journal::default(),
             agenda: BTreeMap::new(),
             noted: 0,
             events: Vec::new(),
@@ -204,6 +208,7 @@ impl World {
 
     /// Lets everything happen that is due, each thing at its own time.
     pub fn advance(&mut self, now: Now) {
+        self.journal.present_ms = now.ms;
         while let Some(entry) = self.agenda.first_entry() {
             let (due, _) = *entry.key();
             if due > now.ms {

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Happening, Script, World};
+use super::{Happening, Moment, Script, World};
 use crate::{
     api::{ApiAnswer, ApiRequest, ContainerState},
     time::Now,
@@ -72,6 +72,16 @@ impl World {
             Step::End => self.runner_ends(&key),
             Step::Crash => self.runner_crashes(&key),
             Step::Obey => self.runner_obeys(&key, now),
+        }
+        let gone = self
+            .vms
+            .get(&key.instance)
+            .is_some_and(|vm| !vm.runners.contains_key(&key.uuid));
+        if gone {
+            self.journal.write(|| Moment::Ended {
+                instance: key.instance,
+                uuid: key.uuid,
+            });
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Event, Happening, World,
+    Event, Happening, Moment, World,
     runners::{Key, Step},
 };
 use crate::{
@@ -49,6 +49,11 @@ impl World {
             return Some(Execution::hanging());
         }
         self.check_stranger(&instance, command, stdin);
+        if command.contains(" --list") {
+            self.journal.write(|| Moment::Listed {
+                instance: instance.clone(),
+            });
+        }
         let starts = command.contains(" --detach ");
         let fate = if starts {
             self.draw_fate()
@@ -175,6 +180,10 @@ impl World {
                         .and_then(|vm| vm.runners.get(&uuid))
                         .is_some_and(|r| r.fate.late_ms > 0);
                     self.judge.runner_began(&uuid, instance, pid, late);
+                    self.journal.write(|| Moment::Began {
+                        instance: instance.into(),
+                        uuid: uuid.clone(),
+                    });
                     let start_ms = self.settings.runner.start_ms.draw(&mut self.luck);
                     self.later(
                         start_ms,
@@ -194,6 +203,12 @@ impl World {
         }
     }
 
+    /// Lets a machine come up after so long, whatever time its order said. Once only.
+    pub fn boot_after(&mut self, instance: &str, after_ms: u64, now: Now) {
+        self.advance(now);
+        self.later(after_ms, Happening::Boot(instance.into()), now);
+    }
+
     pub(super) fn boot(&mut self, instance: &str, now: Now) {
         let Some(vm) = self.vms.get_mut(instance) else {
             return;
@@ -208,6 +223,9 @@ impl World {
         let effects = vm.boot(&surroundings);
         let address = vm.address.clone();
         self.carry_out(instance, effects, now);
+        self.journal.write(|| Moment::Up {
+            instance: instance.into(),
+        });
         self.tell(Event::Up {
             instance: instance.into(),
             address,
