@@ -120,6 +120,8 @@ impl Actor {
     async fn serve(&mut self, wake: &Notify, closed: &mut watch::Receiver<bool>) -> String {
         let mut server_closed = false;
         loop {
+            // Whatever keeps waking this task, others get their turn.
+            tokio::task::consume_budget().await;
             if let Err(why) = self.rounds().await {
                 return why;
             }
