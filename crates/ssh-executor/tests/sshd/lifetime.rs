@@ -79,7 +79,7 @@ async fn moving_leaves_a_running_command_alone() {
     let running = tokio::spawn({
         let connection = Arc::clone(&connection);
         let line = format!(
-            "while [ ! -e {} ]; do sleep 0.02; done; echo done",
+            "while [ -d $(dirname {0}) ] && [ ! -e {0} ]; do sleep 0.02; done; echo done",
             old.mark("go").display()
         );
         async move { connection.run(command(&line)).await }

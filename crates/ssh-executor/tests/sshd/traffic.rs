@@ -45,7 +45,7 @@ async fn short_commands_pass_a_long_one_on_the_same_connection() {
     let long = tokio::spawn({
         let connection = Arc::clone(&connection);
         let line = format!(
-            "while [ ! -e {} ]; do sleep 0.02; done; echo done",
+            "while [ -d $(dirname {0}) ] && [ ! -e {0} ]; do sleep 0.02; done; echo done",
             sshd.mark("go").display()
         );
         async move { connection.run(command(&line)).await }
