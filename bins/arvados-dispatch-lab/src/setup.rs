@@ -22,9 +22,13 @@ pub(crate) fn lab(seed: u64, faults: Level) -> Lab {
     settings.vm.port = 0;
     settings.cloud.bystanders = 1;
     settings.runner.run_ms = Span::between(500, 2500);
+    // Two quota groups, so that a lack of capacity in one leaves the other.
+    for big in settings.instance_types.iter_mut().filter(|t| t.vcpus >= 6) {
+        big.provider_type = format!("big.{}", big.vcpus);
+    }
     if faults == Level::Many {
         // As in facts §6.1: one type is never to be had, and the account is small.
-        settings.cloud.never_capacity.insert("lab.6".into());
+        settings.cloud.never_capacity.insert("big.6".into());
         settings.cloud.quota_max_instances = Some(24);
         settings.cloud.min_ms_between_creates = 1;
     }

@@ -59,18 +59,18 @@ kinds! {
     /// A create is refused for coming too fast.
     CreateRateLimited => "create_rate_limited", first 8, some 0.02, many 0.05, at_most 6;
     /// A create is refused for the account's quota.
-    CreateQuota => "create_quota", first 10, some 0.0, many 0.02, at_most 3;
-    /// A create is refused for lack of this type.
-    CreateTypeCapacity => "create_type_capacity", first 9, some 0.02, many 0.03, at_most 4;
+    CreateQuota => "create_quota", first 6, some 0.0, many 0.01, at_most 2;
+    /// A create is refused for lack of this type. A dispatcher remembers that for a minute, so once must do, early.
+    CreateTypeCapacity => "create_type_capacity", first 4, some 0.01, many 0.0, at_most 1;
     /// A create is refused for lack of this quota group.
-    CreateGroupCapacity => "create_group_capacity", first 12, some 0.0, many 0.01, at_most 2;
+    CreateGroupCapacity => "create_group_capacity", first 4, some 0.0, many 0.0, at_most 1;
     /// A create is carried out, its answer is lost.
     CreateAnswerLost => "create_answer_lost", first 7, some 0.02, many 0.04, at_most 4;
-    /// A create is never answered, and carried out late.
+    /// A create is not answered, and carried out late.
     CreateLate => "create_late", first 11, some 0.0, many 0.02, at_most 2;
     /// A list fails.
     ListError => "list_error", first 4, some 0.02, many 0.04, at_most 6;
-    /// A list is never answered.
+    /// A list is not answered until somebody on the way loses patience.
     ListHangs => "list_hangs", first 9, some 0.0, many 0.01, at_most 2;
     /// A fresh instance is missing in lists for a while.
     ListOmitsFresh => "list_omits_fresh", first 4, some 0.05, many 0.15, at_most 10;
@@ -78,7 +78,7 @@ kinds! {
     ListShowsGone => "list_shows_gone", first 3, some 0.05, many 0.15, at_most 10;
     /// A destroy fails without effect.
     DestroyError => "destroy_error", first 4, some 0.05, many 0.1, at_most 10;
-    /// A destroy is never answered and has no effect.
+    /// A destroy is not answered until somebody on the way loses patience, and has no effect.
     DestroyHangs => "destroy_hangs", first 6, some 0.0, many 0.03, at_most 3;
     /// A call that sets tags fails without effect.
     TagsError => "tags_error", first 1, some 0.0, many 0.1, at_most 3;
@@ -120,7 +120,7 @@ kinds! {
     Api503 => "api_503", first 40, some 0.002, many 0.004, at_most 6;
     /// The API answers slowly.
     ApiSlow => "api_slow", first 20, some 0.01, many 0.02, at_most 30;
-    /// The API never answers, and does nothing.
+    /// The API does nothing, and does not answer until somebody on the way loses patience.
     ApiHangs => "api_hangs", first 60, some 0.0, many 0.001, at_most 2;
     /// The API does it, and the answer is lost.
     ApiAnswerLost => "api_answer_lost", first 50, some 0.001, many 0.003, at_most 4;

@@ -112,6 +112,26 @@ impl Start {
     }
 }
 
+/// A start document as a dispatcher would send it, for those who play one.
+pub fn example_start_document(uuid: &str, root_token: &str) -> String {
+    let instance_type = serde_json::json!({
+        "ProviderType": "lab.8", "VCPUs": 8, "RAM": 9_448_928_051_u64, "IncludedScratch": 8_589_934_592_u64,
+        "AddedScratch": 0, "Price": 0.984, "Preemptible": false,
+        "GPU": {"Stack": "", "DriverVersion": "", "HardwareTarget": "", "DeviceCount": 0, "VRAM": 0},
+    });
+    let document = serde_json::json!({
+        "Env": {
+            "ARVADOS_API_HOST": "127.0.0.1:1",
+            "ARVADOS_API_TOKEN": root_token,
+            "GatewayAddress": "127.0.0.1:0",
+            "GatewayAuthSecret": gateway_secret(root_token, uuid),
+            "InstanceType": format!("{instance_type:#}\n"),
+        },
+        "KeepBuffers": 0, "EC2SpotCheck": false, "Cluster": null,
+    });
+    document.to_string()
+}
+
 fn gateway_secret(root_token: &str, uuid: &str) -> String {
     match Hmac::<Sha256>::new_from_slice(root_token.as_bytes()) {
         Ok(mut mac) => {

@@ -12,6 +12,7 @@ mod words;
 
 use std::collections::BTreeMap;
 
+pub use document::example_start_document;
 pub use runner::{Crash, Fate, Phase, Runner};
 pub use scripts::{Kind, kind_of};
 

@@ -84,24 +84,6 @@ impl Bench {
     }
 }
 
-fn start_document() -> serde_json::Value {
-    let instance_type = "{\n    \"ProviderType\": \"lab.1\",\n    \"VCPUs\": 1,\n    \"RAM\": 1,\n    \"IncludedScratch\": 1,\n    \
-        \"AddedScratch\": 0,\n    \"Price\": 0.1,\n    \"Preemptible\": false,\n    \"GPU\": {\n        \"Stack\": \"\",\n        \
-        \"DriverVersion\": \"\",\n        \"HardwareTarget\": \"\",\n        \"DeviceCount\": 0,\n        \"VRAM\": 0\n    }\n}\n";
-    json!({
-        "Env": {
-            "ARVADOS_API_HOST": "127.0.0.1:1234",
-            "ARVADOS_API_TOKEN": "root",
-            "InstanceType": instance_type,
-            "GatewayAddress": "127.77.0.1:0",
-            "GatewayAuthSecret": "filled in below",
-        },
-        "KeepBuffers": 0,
-        "EC2SpotCheck": false,
-        "Cluster": null,
-    })
-}
-
 #[test]
 fn the_init_script_writes_the_secret_where_only_root_reads_it() {
     let mut bench = Bench::booted();
@@ -203,16 +185,8 @@ fn a_binary_that_was_cut_short_does_not_run() {
 
 #[test]
 fn a_start_needs_a_document_that_is_right_in_every_part() {
-    let secret = {
-        use hmac::{Hmac, KeyInit, Mac};
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"root").unwrap();
-        mac.update(UUID.as_bytes());
-        hex::encode(mac.finalize().into_bytes())
-    };
-    let good = || {
-        let mut document = start_document();
-        document["Env"]["GatewayAuthSecret"] = json!(secret);
-        document
+    let good = || -> serde_json::Value {
+        serde_json::from_str(&example_start_document(UUID, "root")).unwrap()
     };
     let spoilt = |pointer: &str, value: serde_json::Value| {
         let mut document = good();

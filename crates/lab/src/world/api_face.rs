@@ -1,6 +1,6 @@
 //! The Arvados API as the world shows it: the rules, with latency and faults around them.
 
-use super::{Event, Happening, World};
+use super::{Event, Happening, World, cloud_face::HANG_MS};
 use crate::{
     api::{ApiAnswer, ApiRequest},
     faults::Fault,
@@ -39,10 +39,16 @@ impl World {
             spend(&mut knobs.next_lost),
         );
         let mut strikes = |fault| !from_runner && self.faults.strikes(fault);
-        if hangs || strikes(Fault::ApiHangs) {
+        if hangs {
             return ApiReply {
                 answer: ApiAnswer::too_busy(),
                 when: When::Never,
+            };
+        }
+        if strikes(Fault::ApiHangs) {
+            return ApiReply {
+                answer: ApiAnswer::too_busy(),
+                when: When::Cut(HANG_MS.draw(&mut self.luck)),
             };
         }
         if too_busy || strikes(Fault::Api503) {

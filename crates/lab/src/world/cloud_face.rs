@@ -20,6 +20,9 @@ const RATE_PAUSE_MS: Span = Span::between(200, 1500);
 /// How slow a slow handshake is, ms.
 const SLOW_HANDSHAKE_MS: Span = Span::between(500, 2000);
 
+/// How long a call hangs where that is a fault, until the connection breaks, ms. (`next_hangs` hangs for ever.)
+pub(super) const HANG_MS: Span = Span::between(6000, 15_000);
+
 /// An answer of the cloud, and when it arrives.
 #[derive(Clone, Debug)]
 pub struct CloudReply {
@@ -55,9 +58,10 @@ impl World {
             return reply(CloudAnswer::Refused(refusal), When::After(latency));
         }
         if self.faults.strikes(Fault::CreateLate) {
+            let hang = When::Cut(HANG_MS.draw(&mut self.luck));
             let after = LATE_ORDER_MS.draw(&mut self.luck);
             self.later(after, Happening::LateOrder(order.clone()), now);
-            return reply(CloudAnswer::Done, When::Never);
+            return reply(CloudAnswer::Done, hang);
         }
         let lost = self.luck.chance(self.settings.cloud.lost_create_rate)
             || self.faults.strikes(Fault::CreateAnswerLost);
@@ -131,7 +135,7 @@ impl World {
         let account_full = knobs
             .quota_max_instances
             .is_some_and(|most| self.cloud.count() >= most);
-        if account_full || self.faults.strikes(Fault::CreateQuota) {
+        if account_full || self.cloud.count() > 2 && self.faults.strikes(Fault::CreateQuota) {
             return Err(CloudRefusal::quota());
         }
         if self.luck.chance(knobs.error_rate_create) || self.faults.strikes(Fault::CreateError) {
@@ -242,9 +246,10 @@ impl World {
             return refused(CloudRefusal::rate_limited(wait));
         }
         if self.faults.strikes(Fault::ListHangs) {
+            let hang = When::Cut(HANG_MS.draw(&mut self.luck));
             return CloudReply {
                 answer: CloudAnswer::Done,
-                when: When::Never,
+                when: hang,
             };
         }
         if self.luck.chance(self.settings.cloud.error_rate_list)
@@ -297,9 +302,10 @@ impl World {
             .any(|(key, value)| key.ends_with("IdleBehavior") && value == "hold");
         let ours = !instance.bystander;
         if self.faults.strikes(Fault::DestroyHangs) {
+            let hang = When::Cut(HANG_MS.draw(&mut self.luck));
             return CloudReply {
                 answer: CloudAnswer::Done,
-                when: When::Never,
+                when: hang,
             };
         }
         if self.luck.chance(self.settings.cloud.error_rate_destroy)

@@ -1,6 +1,5 @@
 //! Whole lives in virtual time, driven by a small script in place of a dispatcher.
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 
 use super::*;
@@ -9,7 +8,7 @@ use crate::{
     api::ApiRequest,
     cloud::{Class, CloudAnswer, CloudCall, Order},
     faults::Level,
-    vm::{Execution, Exit, Reach},
+    vm::{Execution, Exit, Reach, example_start_document},
 };
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -119,25 +118,10 @@ impl Stage {
 
     fn start(&mut self, address: &str, uuid: &str) -> Execution {
         let token = self.world.settings().system_root_token.clone();
-        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(token.as_bytes()).unwrap();
-        mac.update(uuid.as_bytes());
-        let instance_type = json!({
-            "ProviderType": "lab.8", "VCPUs": 8, "RAM": 1, "IncludedScratch": 1, "AddedScratch": 0, "Price": 1.0, "Preemptible": false,
-            "GPU": {"Stack": "", "DriverVersion": "", "HardwareTarget": "", "DeviceCount": 0, "VRAM": 0},
-        });
-        let document = json!({
-            "Env": {
-                "ARVADOS_API_HOST": "127.0.0.1:1",
-                "ARVADOS_API_TOKEN": token,
-                "GatewayAddress": "127.77.0.1:0",
-                "GatewayAuthSecret": hex::encode(mac.finalize().into_bytes()),
-                "InstanceType": format!("{instance_type:#}\n"),
-            },
-            "KeepBuffers": 0, "EC2SpotCheck": false, "Cluster": null,
-        });
+        let document = example_start_document(uuid, &token);
         let command =
             format!("sudo crunch-run --detach --stdin-config '--runtime-engine=docker' '{uuid}'");
-        self.exec(address, &command, document.to_string().as_bytes())
+        self.exec(address, &command, document.as_bytes())
     }
 
     fn state(&self, uuid: &str) -> &'static str {
