@@ -342,3 +342,35 @@ fn an_adopted_busy_instance_goes_when_it_is_silent() {
         "#]],
     );
 }
+
+#[test]
+fn an_adopted_instance_that_never_answered_has_timeout_probe_if_that_is_longer() {
+    check_with(
+        Script::with(|settings| settings.probe_timeout = std::time::Duration::from_secs(90)),
+        "
+        0    listed i-1:small:10.0.0.1
+        0    lists i-1:small:10.0.0.1
+        0    answers w1 no-connection
+        0    probed w1 no-connection
+        80   show
+        91   tick
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 no-connection
+                w1 connect failed: connection refused
+            80.000s show
+                w1 i-1 small unknown run will-take-work (connect failed: connection refused)
+                limit Some(8)
+            90.000s answer
+                w1 boot given up after 90s, last Some((Connect, "connection refused"))
+                w1 boot Failure
+                w1 unknown -> shutdown: not ready within TimeoutBooting
+              > destroy w1 i-1
+        "#]],
+    );
+}

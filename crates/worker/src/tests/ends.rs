@@ -415,3 +415,31 @@ fn the_planner_can_let_only_free_instances_go() {
         "#]],
     );
 }
+
+#[test]
+fn a_daemon_that_stops_repeats_no_destroy() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    kill-instance w1
+        1    destroy-fails w1
+        2    stop
+        40   tick
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s kill-instance w1
+                w1 boot Aborted
+                w1 unknown -> shutdown: test
+              > destroy w1 i-1
+            1.000s destroy-fails w1
+                w1 destroy failed: transient
+            2.000s stop
+                hold any: stopping
+        "#]],
+    );
+}
