@@ -55,7 +55,7 @@ struct Plan {
 
 kinds! {
     /// A create fails without effect.
-    CreateError => "create_error", first 6, some 0.05, many 0.1, at_most 12;
+    CreateError => "create_error", first 6, some 0.05, many 0.08, at_most 8;
     /// A create is refused for coming too fast.
     CreateRateLimited => "create_rate_limited", first 8, some 0.02, many 0.05, at_most 6;
     /// A create is refused for the account's quota.
@@ -111,13 +111,14 @@ kinds! {
     /// A start arrives late.
     StartLate => "start_late", first 12, some 0.0, many 0.01, at_most 3;
     /// A runner crashes before Running.
-    RunnerCrashEarly => "runner_crash_early", first 8, some 0.02, many 0.05, at_most 15;
+    RunnerCrashEarly => "runner_crash_early", first 8, some 0.02, many 0.03, at_most 8;
     /// A runner crashes while Running.
-    RunnerCrashRunning => "runner_crash_running", first 10, some 0.02, many 0.05, at_most 15;
+    RunnerCrashRunning => "runner_crash_running", first 10, some 0.02, many 0.03, at_most 8;
     /// A runner's children keep its lock.
     StaleLock => "stale_lock", first 14, some 0.01, many 0.03, at_most 6;
-    /// The API answers 503.
-    Api503 => "api_503", first 40, some 0.002, many 0.004, at_most 6;
+    /// The API answers 503 when half of the work is done (facts §6.1). Not earlier: a dispatcher that has seen one
+    /// starts no more than ran at that moment, for a minute.
+    Api503 => "api_503", first 20, some 0.001, many 0.0, at_most 1;
     /// The API answers slowly.
     ApiSlow => "api_slow", first 20, some 0.01, many 0.02, at_most 30;
     /// The API does nothing, and does not answer until somebody on the way loses patience.

@@ -51,7 +51,8 @@ impl World {
                 when: When::Cut(HANG_MS.draw(&mut self.luck)),
             };
         }
-        if too_busy || strikes(Fault::Api503) {
+        let half_done = self.finals * 2 > self.submitted;
+        if too_busy || half_done && strikes(Fault::Api503) {
             return ApiReply {
                 answer: ApiAnswer::too_busy(),
                 when: When::After(latency),
@@ -78,6 +79,8 @@ impl World {
     pub(crate) fn note_changes(&mut self, now: Now) {
         for change in self.api.take_changes() {
             self.judge.changed(&change, now.ms);
+            self.finals +=
+                u64::from(change.to.is_final() && !change.from.is_some_and(|from| from.is_final()));
             if change.from != Some(change.to) {
                 self.tell(Event::Changed {
                     uuid: change.uuid,

@@ -123,6 +123,8 @@ pub struct World {
     /// Types that do not boot, and until when, ms.
     dead_types: BTreeMap<String, u64>,
     submitted: u64,
+    /// How many of them have become final.
+    finals: u64,
     strikes_planned: bool,
     seed: u64,
 }
@@ -153,6 +155,7 @@ impl World {
             watches_opened: 0,
             dead_types: BTreeMap::new(),
             submitted: 0,
+            finals: 0,
             strikes_planned: false,
             seed,
             settings,
