@@ -33,7 +33,8 @@ struct Bench {
 
 impl Bench {
     /// A lab with one machine that answers, and the runner on it.
-    async fn start(change: impl FnOnce(&mut Settings)) -> Bench {
+    /// Each test has a seed of its own, and so UUIDs of its own: they share the host's process table.
+    async fn start(seed: u64, change: impl FnOnce(&mut Settings)) -> Bench {
         let directory = tempfile::Builder::new()
             .prefix("lab-real-")
             .tempdir_in("/var/tmp")
@@ -45,7 +46,7 @@ impl Bench {
         settings.cloud.address_ms = Span::exactly(0);
         settings.runner.start_ms = Span::exactly(200);
         change(&mut settings);
-        let mut lab = Lab::new(3, settings);
+        let mut lab = Lab::new(seed, settings);
         lab.vms = VmKind::Sshd(directory.path().to_owned());
         let lab = lab.start().await.unwrap();
         let key = directory.path().join("dispatcher_key");
@@ -188,7 +189,7 @@ impl Bench {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_keeps_its_lock_from_start_to_end() {
-    let bench = Bench::start(|_| {}).await;
+    let bench = Bench::start(1, |_| {}).await;
     assert_eq!(
         bench.run("sudo cat /var/run/arvados-instance-secret", b""),
         (0, "s3cret".into())
@@ -239,7 +240,7 @@ async fn a_runner_keeps_its_lock_from_start_to_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_ends_the_runner_and_its_container() {
-    let bench = Bench::start(|_| {}).await;
+    let bench = Bench::start(2, |_| {}).await;
     let uuid = bench.locked_container(60_000);
     assert_eq!(bench.start_container(&uuid).0, 0);
     bench
@@ -262,7 +263,7 @@ async fn a_kill_ends_the_runner_and_its_container() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stuck_child_makes_it_stale_and_a_marker_makes_the_machine_broken() {
-    let bench = Bench::start(|settings| settings.runner.deadlock_rate = 1.0).await;
+    let bench = Bench::start(3, |settings| settings.runner.deadlock_rate = 1.0).await;
     let uuid = bench.locked_container(100);
     assert_eq!(bench.start_container(&uuid).0, 0);
     bench
@@ -277,7 +278,7 @@ async fn a_stuck_child_makes_it_stale_and_a_marker_makes_the_machine_broken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_destroyed_machine_takes_all_its_processes_along() {
-    let bench = Bench::start(|_| {}).await;
+    let bench = Bench::start(4, |_| {}).await;
     let uuid = bench.locked_container(60_000);
     assert_eq!(bench.start_container(&uuid).0, 0);
     bench

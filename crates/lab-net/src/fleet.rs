@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     clock::Clock,
     gate::Gate,
+    overheard::Ear,
     ssh,
     sshd::{RealVm, Site, Spec},
 };
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) public_key: String,
     /// Where machines are real `sshd` processes: what they need to know.
     site: Option<Site>,
+    /// Who listens to what comes over the network.
+    pub(crate) ear: Ear,
     changed: Notify,
     events: broadcast::Sender<Event>,
 }
@@ -81,6 +84,7 @@ impl Shared {
             seed,
             public_key,
             site,
+            ear: Ear::default(),
             changed: Notify::new(),
             events: broadcast::channel(EVENTS_MAX).0,
         })

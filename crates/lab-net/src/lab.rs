@@ -12,6 +12,7 @@ use crate::{
     fleet::Shared,
     http::{self, Handler},
     keys,
+    overheard::{Heard, HeardRequest},
     sshd::{self, Site},
     tls,
 };
@@ -125,8 +126,18 @@ impl Lab {
         } else {
             None
         };
-        tasks.spawn(http::serve(api, tls, handler(&shared, faces::arvados)));
-        tasks.spawn(http::serve(cloud, None, handler(&shared, faces::cloud)));
+        let arvados = handler(&shared, |shared, request| {
+            shared.ear.hear(|| Heard::Api(HeardRequest::from(&request)));
+            faces::arvados(shared, request)
+        });
+        tasks.spawn(http::serve(api, tls, arvados));
+        let cloud_face = handler(&shared, |shared, request| {
+            shared
+                .ear
+                .hear(|| Heard::Cloud(HeardRequest::from(&request)));
+            faces::cloud(shared, request)
+        });
+        tasks.spawn(http::serve(cloud, None, cloud_face));
         if let Some(plain) = plain {
             tasks.spawn(http::serve(plain, None, handler(&shared, faces::arvados)));
         }
@@ -214,9 +225,23 @@ impl LabHandle {
         self.shared.events()
     }
 
+    /// Keeps every request and every command from here on, as it arrived.
+    pub fn overhear(&self) {
+        self.shared.ear.open();
+    }
+
+    /// What was kept.
+    pub fn heard(&self) -> Vec<Heard> {
+        self.shared.ear.heard()
+    }
+
     /// Does something with the world.
     pub fn world<R>(&self, act: impl FnOnce(&mut World, Now) -> R) -> R {
         self.shared.with(act)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Ends it.

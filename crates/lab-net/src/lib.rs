@@ -7,16 +7,20 @@
 mod clock;
 mod cluster_config;
 mod control;
+mod ec2;
 mod faces;
 mod fleet;
 mod gate;
 mod http;
 mod keys;
 mod lab;
+mod overheard;
 mod ssh;
 mod sshd;
 mod tls;
 
 pub use cluster_config::ClusterConfig;
 pub use dispatch_lab as world;
+pub use ec2::{Bad, Ec2Api, Ec2Settings, Injection, Subnet};
 pub use lab::{Lab, LabHandle, Scheme, VmKind};
+pub use overheard::{Heard, HeardRequest};

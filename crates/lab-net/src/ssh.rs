@@ -21,6 +21,7 @@ use crate::{
     fleet::{Shared, WATCH_LINES_MAX},
     gate::Gate,
     keys,
+    overheard::Heard,
 };
 
 /// As OpenSSH's MaxSessions.
@@ -181,7 +182,10 @@ impl Handler for Connection {
                 }
             }
             Kind::NeedsNothing => self.run(channel, &command, &[], session.handle()),
-            Kind::Watch { sudo } => self.watch(channel, sudo, session.handle()),
+            Kind::Watch { sudo } => {
+                self.hear(&command, &[]);
+                self.watch(channel, sudo, session.handle());
+            }
         }
         Ok(())
     }
@@ -244,8 +248,18 @@ impl Handler for Connection {
 }
 
 impl Connection {
+    fn hear(&self, command: &str, stdin: &[u8]) {
+        self.shared.ear.hear(|| Heard::Command {
+            address: self.address.clone(),
+            user: self.user.clone(),
+            line: command.to_owned(),
+            stdin: stdin.to_vec(),
+        });
+    }
+
     fn run(&mut self, channel: ChannelId, command: &str, stdin: &[u8], handle: Handle) {
         let (address, user) = (&self.address, &self.user);
+        self.hear(command, stdin);
         let execution = self
             .shared
             .with(|world, now| world.exec(address, user, command, stdin, now));

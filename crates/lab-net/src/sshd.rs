@@ -104,24 +104,41 @@ impl RealVm {
 
     /// Its file system, seen from here.
     fn root(&self) -> anyhow::Result<PathBuf> {
+        let first = self.first_process().context("the machine has no process")?;
+        Ok(PathBuf::from(format!("/proc/{first}/root")))
+    }
+
+    /// The first process of its namespace, by the number that it has here.
+    fn first_process(&self) -> Option<i32> {
         let pid = self.child.id();
-        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-            .context("find the machine's first process")?;
-        let init = children
-            .split_whitespace()
-            .next()
-            .context("the machine has no process")?;
-        Ok(PathBuf::from(format!("/proc/{init}/root")))
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
     }
 }
 
 impl Drop for RealVm {
     fn drop(&mut self) {
-        // The kernel kills all of a process namespace with its first process, which dies with this one.
-        let _ = self.child.kill();
+        // With its first process the kernel kills all of a process namespace, and only then is `unshare` told: when it
+        // has ended, nothing is left.
+        match self.first_process() {
+            Some(first) => kill(first),
+            None => {
+                let _ = self.child.kill();
+            }
+        }
         let _ = self.child.wait();
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "the standard library kills only its own children"
+)]
+fn kill(pid: i32) {
+    // SAFETY: kill(2) takes two integers and touches no memory of ours. `unshare`, which lives, has not yet reaped
+    // this child of its own, so the number cannot have passed to another process.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
 }
 
 fn write_files(

@@ -174,10 +174,10 @@ impl Api {
     /// Answers one request. Its effect has taken place when this returns.
     pub fn handle(&mut self, request: &ApiRequest, knobs: &ApiKnobs, now: Now) -> ApiAnswer {
         match self.route(request, knobs, now) {
-            Ok(value) => ApiAnswer {
+            Ok(text) => ApiAnswer {
                 status: 200,
                 content_type: "application/json; charset=utf-8",
-                body: value.to_string().into_bytes(),
+                body: text.into_bytes(),
             },
             Err(refusal) => self.explain(refusal, request),
         }
@@ -188,7 +188,7 @@ impl Api {
         request: &ApiRequest,
         knobs: &ApiKnobs,
         now: Now,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<String, Refusal> {
         /// Longer request lines do not get through the proxies in front of Rails (facts Q24).
         const REQUEST_LINE_MAX_BYTES: usize = 8000;
         if request.path.len() + request.query.len() > REQUEST_LINE_MAX_BYTES {
@@ -199,13 +199,13 @@ impl Api {
         let ["", "arvados", "v1", resource, rest @ ..] = segments.as_slice() else {
             return refuse(404, "Path not found");
         };
-        match (*resource, rest, call.verb.as_str()) {
+        let shown = match (*resource, rest, call.verb.as_str()) {
             ("api_client_authorizations", ["current"], "GET") => self.current_token(request),
             ("api_client_authorizations", ["current"], _) => refuse(405, "Method not allowed"),
             ("containers", [] | [""], "GET") => {
                 list::check_federation(&call)?;
                 self.require_admin(request)?;
-                list::list(&self.containers, &call, knobs)
+                return list::list(&self.containers, &call, knobs);
             }
             ("containers", [] | [""], "POST") => {
                 self.require_admin(request)?;
@@ -227,7 +227,8 @@ impl Api {
             }
             ("containers", [_, "lock" | "unlock"] | [], _) => refuse(405, "Method not allowed"),
             _ => refuse(404, "Path not found"),
-        }
+        };
+        shown.map(|value| value.to_string())
     }
 
     fn one(

@@ -210,6 +210,22 @@ impl Container {
         }
     }
 
+    /// The record with these attributes, or all, as JSON text.
+    pub(crate) fn text(&self, select: Option<&[String]>) -> String {
+        let Some(select) = select else {
+            return Value::Object(self.show(None)).to_string();
+        };
+        let mut text = String::from("{");
+        for name in select {
+            let separator = if text.len() > 1 { "," } else { "" };
+            let shown = self.poison.get(name).or_else(|| self.plain.get(name.as_str()));
+            let value = shown.map_or_else(|| self.truth(name).to_string(), Value::to_string);
+            text.push_str(&format!("{separator}{}:{value}", json!(name)));
+        }
+        text.push('}');
+        text
+    }
+
     /// The record with these attributes, or all.
     pub(crate) fn show(&self, select: Option<&[String]>) -> Map<String, Value> {
         match select {

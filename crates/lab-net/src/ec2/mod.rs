@@ -1,0 +1,107 @@
+//! The lab's cloud behind an API like EC2's: enough of it for drivers and for boto3, strict where EC2 is strict, with
+//! faults that EC2 has on bad days (docs/ec2.md lists what it plays and what it does not).
+
+mod account;
+mod buckets;
+mod create;
+mod form;
+mod settings;
+mod show;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::Request;
+use tokio::{net::TcpListener, task::JoinSet};
+
+use crate::{LabHandle, fleet::Shared, http as server, http::Reply};
+
+use account::Account;
+use form::Form;
+pub use settings::{Bad, Ec2Settings, Injection, Subnet};
+
+/// The API while it is served. Dropping it ends it.
+pub struct Ec2Api {
+    url: String,
+    account: Arc<Mutex<Account>>,
+    _tasks: JoinSet<()>,
+}
+
+impl LabHandle {
+    /// Serves this lab's cloud as EC2 as well, from here on.
+    pub async fn serve_ec2(&self, settings: Ec2Settings) -> anyhow::Result<Ec2Api> {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .context("find a port for the EC2 API")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let account = Arc::new(Mutex::new(Account::new(settings, self.lab().seed)));
+        let (shared, serving) = (Arc::clone(self.shared()), Arc::clone(&account));
+        let handler = Arc::new(move |request| answer(&shared, &serving, &request));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(server::serve(listener, None, handler));
+        Ok(Ec2Api {
+            url,
+            account,
+            _tasks: tasks,
+        })
+    }
+}
+
+impl Ec2Api {
+    /// Where it is: for `AWS_ENDPOINT_URL`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Changes its settings.
+    pub fn set(&self, change: impl FnOnce(&mut Ec2Settings)) {
+        change(&mut self.account().settings);
+    }
+
+    /// How often each action was called, and how many of these calls were throttled.
+    pub fn calls(&self) -> BTreeMap<String, (u64, u64)> {
+        self.account().calls.clone()
+    }
+
+    /// The form of every call so far, in order.
+    pub fn forms(&self) -> Vec<BTreeMap<String, String>> {
+        self.account().forms.clone()
+    }
+
+    /// The names of the key pairs.
+    pub fn key_pairs(&self) -> Vec<String> {
+        self.account().key_pairs.keys().cloned().collect()
+    }
+
+    /// The tags of a key pair.
+    pub fn key_pair_tags(&self, name: &str) -> BTreeMap<String, String> {
+        let account = self.account();
+        account
+            .key_pairs
+            .get(name)
+            .map(|pair| pair.tags.clone())
+            .unwrap_or_default()
+    }
+
+    /// In which subnet an instance was made.
+    pub fn subnet_of(&self, instance: &str) -> Option<String> {
+        self.account().made.get(instance)?.subnet.clone()
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn answer(shared: &Arc<Shared>, account: &Arc<Mutex<Account>>, request: &Request<Bytes>) -> Reply {
+    let form = Form::read(request.body());
+    let mut account = account.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.with(|world, now| account.answer(&form, world, now))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! The strictness that drivers are judged by; boto3 judges the XML (crates/cloud-ec2/tests).
+
+use super::*;
+
+#[test]
+fn forms_are_read_with_their_numbered_lists() {
+    let form = Form::read(b"Action=X&Filter.1.Name=tag%3Aa&Filter.1.Value.1=b+c&TagSpecification.1.ResourceType=instance&TagSpecification.1.Tag.1.Key=k&TagSpecification.1.Tag.1.Value=v");
+    assert_eq!(form.action(), "X");
+    assert_eq!(
+        form.filters(),
+        [("tag:a".to_owned(), vec!["b c".to_owned()])]
+    );
+    assert_eq!(
+        form.tags_for("instance"),
+        [("k".to_owned(), "v".to_owned())].into()
+    );
+    assert!(form.tags_for("volume").is_empty());
+}
+
+#[test]
+fn base64_is_undone() {
+    assert_eq!(show::from_base64("IyEvYmluL3NoCg=="), "#!/bin/sh\n");
+    assert_eq!(show::from_base64("Zm9v"), "foo");
+    assert_eq!(show::from_base64("!"), "");
+}
+
+#[test]
+fn buckets_let_a_burst_pass_and_then_the_rate() {
+    let mut buckets = buckets::Buckets::default();
+    let passed = |buckets: &mut buckets::Buckets, at| {
+        (0..10)
+            .filter(|_| buckets.lets("RunInstances", true, 1.0, at))
+            .count()
+    };
+    assert_eq!(passed(&mut buckets, 0), 5);
+    assert_eq!(passed(&mut buckets, 1000), 2);
+    assert_eq!(passed(&mut buckets, 1100), 0);
+}
