@@ -1,1 +1,3 @@
-//! End-to-end tests of the workspace.
+//! Tests of the workspace as a whole: the dispatcher's brain in a simulated world, and the programs as processes.
+
+pub mod sim;

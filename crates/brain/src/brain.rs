@@ -126,7 +126,12 @@ impl Brain {
                 if !self.pool.snapshot().runners.contains_key(&container) {
                     return Err(NotFound);
                 }
-                self.tell_pool(pool::Event::Kill { container, reason }, now);
+                let kill = pool::Event::Kill {
+                    container,
+                    worker: None,
+                    reason,
+                };
+                self.tell_pool(kill, now);
             }
         }
         Ok(())
@@ -256,8 +261,12 @@ impl Brain {
                         worker,
                         reason,
                     });
-                    let reason = reason.to_string();
-                    self.tell_pool(pool::Event::Kill { container, reason }, now);
+                    let kill = pool::Event::Kill {
+                        container,
+                        worker: Some(worker),
+                        reason: reason.to_string(),
+                    };
+                    self.tell_pool(kill, now);
                 }
                 Repair::Forget { container } => {
                     self.tell_queue(queue::Event::Forget(container), now)

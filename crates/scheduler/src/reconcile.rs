@@ -248,7 +248,7 @@ impl Look<'_> {
             Some(at) => (Some(at), CancelReason::RunnerEnded),
             None => (self.recovery.news_at(), CancelReason::NotFound),
         };
-        if last_news.is_none_or(|news| entry.as_of > news) {
+        if last_news.is_none_or(|news| entry.as_of >= news) {
             let container = entry.id.clone();
             (self.found.repairs).push(Repair::Cancel { container, reason });
         }
@@ -256,7 +256,7 @@ impl Look<'_> {
 
     fn locked_without_runner(&mut self, entry: &QueueEntry, runners: &Runners) {
         if let Some(at) = runners.exited_at {
-            if entry.as_of > at {
+            if entry.as_of >= at {
                 self.unlock(&entry.id, UnlockReason::RunnerEnded);
             }
         } else if entry.locked_here || self.recovery.trusts(entry, self.now) {

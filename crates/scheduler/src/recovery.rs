@@ -85,7 +85,7 @@ impl Recovery {
 
     /// Whether the queue must be listed anew before everything that was found at the start can be dealt with.
     pub fn wants_list(&self, queue: &QueueSnapshot, now: Time) -> bool {
-        let stale = |over| queue.listed_at.is_none_or(|listed| listed <= over);
+        let stale = |over| queue.listed_at.is_none_or(|listed| listed < over);
         self.news_at.is_some() && self.over_since(now).is_some_and(stale)
     }
 
@@ -98,7 +98,8 @@ impl Recovery {
     pub(crate) fn trusts(&self, entry: &QueueEntry, now: Time) -> bool {
         match (self.over_since(now), self.news_at) {
             (Some(_), None) => true,
-            (Some(over), Some(_)) => entry.as_of > over,
+            // What was asked for in the same moment was asked after it: whoever was asked answers later still.
+            (Some(over), Some(_)) => entry.as_of >= over,
             (None, _) => false,
         }
     }

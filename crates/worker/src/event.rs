@@ -39,10 +39,12 @@ pub enum Event {
         /// What it needs; its GPU devices are chosen here.
         sizing: Arc<Sizing>,
     },
-    /// End every runner of this container, wherever it is, and forget those that have exited.
+    /// End the runners of this container, and forget those that have exited.
     Kill {
         /// Which container.
         container: ContainerId,
+        /// On which worker alone; `None`: wherever one is.
+        worker: Option<WorkerId>,
         /// For people.
         reason: String,
     },

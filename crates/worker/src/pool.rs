@@ -145,7 +145,16 @@ impl Pool {
                 container,
                 sizing,
             } => self.start(worker, container, sizing),
-            Event::Kill { container, reason } => {
+            Event::Kill {
+                container,
+                worker: Some(worker),
+                reason,
+            } => self.with_worker(worker, WorkerEvent::Kill(container, reason)),
+            Event::Kill {
+                container,
+                worker: None,
+                reason,
+            } => {
                 for worker in self.workers_of(&container) {
                     let event = WorkerEvent::Kill(container.clone(), reason.clone());
                     self.with_worker(worker, event);

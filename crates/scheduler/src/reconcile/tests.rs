@@ -122,7 +122,7 @@ fn the_second_of_two_runners_is_ended() {
 }
 
 #[test]
-fn the_end_of_a_runner_counts_only_against_an_answer_asked_for_later() {
+fn the_end_of_a_runner_counts_only_against_an_answer_asked_for_since() {
     check(
         "
         running before as_of=49
@@ -131,13 +131,14 @@ fn the_end_of_a_runner_counts_only_against_an_answer_asked_for_later() {
         runner same 1 exited=50
         running after as_of=51
         runner after 1 exited=50
-        locked l1 as_of=50
+        locked l1 as_of=49
         runner l1 1 exited=50
-        locked l2 as_of=51
+        locked l2 as_of=50
         runner l2 1 exited=50
         ",
         expect![[r#"
             cancel after: RunnerEnded
+            cancel same: RunnerEnded
             unlock l2: RunnerEnded
         "#]],
     );
@@ -299,13 +300,13 @@ fn a_lock_found_at_the_start_waits_for_every_worker_and_then_for_a_fresh_list() 
         wants a list
     "#]]
     .assert_eq(&restart.at(5));
-    restart.list(5);
+    restart.list(4);
     expect![[r#"
         start b on w1
         wants a list
     "#]]
     .assert_eq(&restart.at(6));
-    restart.list(6);
+    restart.list(5);
     expect![[r#"
         start a on w1
         start b on w1

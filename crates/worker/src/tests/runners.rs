@@ -353,6 +353,53 @@ fn sigterm_comes_at_once_and_again_until_the_runner_is_given_up_and_its_worker_d
 }
 
 #[test]
+fn a_second_runner_is_ended_where_it_is_and_the_first_lives() {
+    check(
+        "
+        0    listed i-1:small:10.0.0.1 i-2:small:10.0.0.2
+        0    probed w1 ok c1
+        1    probed w2 ok c1
+        2    kill w2 c1
+        3    signalled w2 c1 gone
+        3    show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1 i-2:small:10.0.0.2
+                w1 adopted, run
+                w2 adopted, run
+                surveyed 2
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+              > attach w2 10.0.0.2 without secret
+              > probe w2 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            1.000s probed w2 ok c1
+                w2 c1 alive, found
+                w2 boot Success
+                w2 unknown -> running: passed its probes
+              > watch w2 [c1]
+            2.000s kill w2 c1
+                w2 c1 kill: test
+              > signal w2 c1 TERM
+            3.000s signalled w2 c1 gone
+                w2 c1 ended (Killed)
+                w2 running -> idle: its last container has ended
+              > watch w2 []
+            3.000s show
+                w1 i-1 small running run takes-work known
+                w2 i-2 small idle run takes-work known
+                c1 on w1: Alive
+                c1 on w2: Exited { at: 3.000s }
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
 fn a_kill_command_that_hangs_puts_nothing_off() {
     check(
         "

@@ -313,6 +313,7 @@ impl Script {
             },
             "kill" => Event::Kill {
                 container: container()?,
+                worker,
                 reason: reason(),
             },
             "forget" => Event::Forget {

@@ -136,8 +136,9 @@ impl Storm {
                 container,
                 sizing: sizing(0),
             },
-            (13, _, Some(container)) => Event::Kill {
+            (13, worker, Some(container)) => Event::Kill {
                 container,
+                worker: worker.filter(|worker| worker.0 % 2 == 0),
                 reason: reason(),
             },
             (14, Some(worker), _) => Event::ShutDown {
@@ -203,7 +204,11 @@ impl Storm {
         }
         for container in runners {
             let reason = "the end".to_owned();
-            self.handle(Event::Kill { container, reason });
+            self.handle(Event::Kill {
+                container,
+                worker: None,
+                reason,
+            });
         }
     }
 
