@@ -9,6 +9,8 @@ pub enum CapacityScope {
     QuotaGroup(String),
     /// The provider type asked for, of the same market (spot or on-demand; facts S29).
     Type,
+    /// All types of the same market as the one asked for (EC2's limit of spot requests, facts §2.8.4).
+    Market,
 }
 
 /// A refusal, named after what the caller does next.

@@ -26,6 +26,9 @@ const QUOTA_MEMORY: Duration = Duration::from_secs(3600);
 const TRANSIENT_PAUSE: Duration = Duration::from_secs(1);
 /// The first pause after a creation that the cloud will not do.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5);
+/// After so many failures in passing, orders that wait are dropped: who knows whether they will still be wanted when
+/// the pause is over.
+const PASSING_FAILURES: u32 = 2;
 /// The longest pause between failing creations (facts K10), and the longest that a cloud may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// So many boots must fail in a row before a type is paused (facts K11).
@@ -73,6 +76,7 @@ struct Quota {
 enum Shortage {
     Group { name: String, preemptible: bool },
     Type { name: String, preemptible: bool },
+    Market { preemptible: bool },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -172,7 +176,8 @@ impl Holds {
                 name: name.clone(),
                 preemptible,
             });
-        let shortage = [Some(by_type), by_group]
+        let by_market = Shortage::Market { preemptible };
+        let shortage = [Some(by_type), by_group, Some(by_market)]
             .into_iter()
             .flatten()
             .filter_map(|shortage| self.capacity.get(&shortage))
@@ -204,10 +209,21 @@ impl Holds {
     pub(crate) fn is_lasting(&self, instance_type: &InstanceType, hold: &Hold) -> bool {
         match hold.cause {
             HoldCause::Capacity | HoldCause::BootFailing => true,
-            HoldCause::CreateFailing => self
-                .failing
-                .get(&(instance_type.name.clone(), Reason::Refused))
-                .is_some_and(|failing| failing.until > failing.began),
+            HoldCause::CreateFailing => {
+                let lasts = |(reason, patience): (Reason, u32)| {
+                    let key = (instance_type.name.clone(), reason);
+                    self.failing.get(&key).is_some_and(|failing| {
+                        failing.until > failing.began && failing.failures > patience
+                    })
+                };
+                [
+                    (Reason::Refused, 0),
+                    (Reason::Transient, PASSING_FAILURES),
+                    (Reason::Unknown, PASSING_FAILURES),
+                ]
+                .into_iter()
+                .any(lasts)
+            }
             HoldCause::MaxInstances
             | HoldCause::Quota
             | HoldCause::RateLimit
@@ -250,6 +266,7 @@ impl Holds {
                         name: instance_type.provider_type.clone(),
                         preemptible,
                     },
+                    CapacityScope::Market => Shortage::Market { preemptible },
                 };
                 let until = now + CAPACITY_PAUSE;
                 self.capacity.insert(shortage, Timed { until, message });
