@@ -15,9 +15,9 @@ use crate::{
 const CAPACITY_PAUSE: Duration = Duration::from_secs(60);
 /// How long the account counts as full, if it refused even the first instance (facts W20).
 const EMPTY_QUOTA_PAUSE: Duration = Duration::from_secs(60);
-/// How long it does if it refused one more, unless one of ours goes (facts K16). Longer, since each try costs a
-/// refused call and unsettles the queue.
-const QUOTA_PAUSE: Duration = Duration::from_secs(180);
+/// How long it does if it refused one more, unless one of ours goes (facts K16). A try costs one refused call: a first
+/// one soon, since quotas are shared and others come and go, then ever more rarely.
+const QUOTA_PAUSE: Duration = Duration::from_secs(30);
 /// The longest of these, after one refusal upon the other.
 const LONGEST_QUOTA_PAUSE: Duration = Duration::from_secs(600);
 /// How long a quota is remembered that has not been heard of again: until then it is exceeded one at a time (facts S11).

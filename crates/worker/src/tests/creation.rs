@@ -294,7 +294,7 @@ fn a_full_account_is_remembered_and_then_exceeded_one_at_a_time() {
             1.000s create-fails w3 quota
                 w3 creation failed: quota (Quota, 1s)
                 w5 creation dropped: there may be 2 instances
-                hold any: quota until 181.000s
+                hold any: quota until 31.000s
             1.000s created w4 i-4 10.0.0.4
                 w4 created as i-4 in 1s
               > attach w4 10.0.0.4
@@ -310,11 +310,11 @@ fn a_full_account_is_remembered_and_then_exceeded_one_at_a_time() {
                 w2 i-2 small idle hold known
                 w4 i-4 small running run takes-work known
                 c4 on w4: Alive
-                hold any: quota until Some(181.000s)
+                hold any: quota until Some(31.000s)
                 limit Some(3)
             2.000s create small
                 create small refused: quota: quota
-            181.000s tick
+            31.000s tick
                 hold any: quota ended
             182.000s create small
                 hold any: quota
@@ -328,7 +328,7 @@ fn a_full_account_is_remembered_and_then_exceeded_one_at_a_time() {
                 w2 i-2 small idle hold known
                 w4 i-4 small running run takes-work known
                 c4 on w4: Alive
-                hold any: quota until Some(363.000s)
+                hold any: quota until Some(213.000s)
                 limit Some(3)
         "#]],
     );
@@ -360,7 +360,7 @@ fn when_an_instance_goes_another_may_come_although_the_account_is_full() {
               > create w3 small
             1.000s create-fails w3 quota
                 w3 creation failed: quota (Quota, 1s)
-                hold any: quota until 181.000s
+                hold any: quota until 31.000s
             1.000s create small
                 create small refused: quota: quota
             2.000s kill-instance w1
@@ -375,7 +375,7 @@ fn when_an_instance_goes_another_may_come_although_the_account_is_full() {
                 hold any: quota ended
               > detach w1
             4.000s create small
-                hold any: quota until 181.000s
+                hold any: quota until 31.000s
               > create w4 small
         "#]],
     );
