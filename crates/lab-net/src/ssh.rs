@@ -1,6 +1,10 @@
 //! One SSH server per machine.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use dispatch_lab::{
     When,
@@ -89,6 +93,7 @@ async fn connection(
         address,
         user: String::new(),
         channels: BTreeMap::new(),
+        ended: Ended::default(),
     };
     match russh::server::run_stream(config, gate.guard(stream), handler).await {
         Ok(session) => {
@@ -110,7 +115,11 @@ struct Connection {
     address: String,
     user: String,
     channels: BTreeMap<ChannelId, Use>,
+    /// Channels that this side has closed: russh does not tell when the client closes them too.
+    ended: Ended,
 }
+
+type Ended = Arc<Mutex<Vec<ChannelId>>>;
 
 /// What a channel is used for.
 enum Use {
@@ -154,6 +163,9 @@ impl Handler for Connection {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
+        for ended in std::mem::take(&mut *lock(&self.ended)) {
+            self.channels.remove(&ended);
+        }
         if self.channels.len() >= CHANNELS_MAX {
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
         } else {
@@ -273,7 +285,7 @@ impl Connection {
             },
         );
         if let Some(execution) = ends {
-            tokio::spawn(finish(handle, channel, execution));
+            tokio::spawn(finish(handle, channel, execution, self.ended.clone()));
         }
     }
 
@@ -294,13 +306,14 @@ impl Connection {
                 partial: String::new(),
             },
         );
+        let ended = self.ended.clone();
         tokio::spawn(async move {
             while let Some(line) = printed.recv().await {
                 if handle.data(channel, format!("{line}\n")).await.is_err() {
                     return;
                 }
             }
-            end(&handle, channel, &Exit::Status(0)).await;
+            end(&handle, channel, &Exit::Status(0), &ended).await;
         });
     }
 }
@@ -316,7 +329,7 @@ impl Drop for Connection {
 }
 
 /// Sends a command's outcome when its time has come.
-async fn finish(handle: Handle, channel: ChannelId, execution: Execution) {
+async fn finish(handle: Handle, channel: ChannelId, execution: Execution, ended: Ended) {
     if let When::After(ms) | When::Cut(ms) = execution.when {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
@@ -331,11 +344,11 @@ async fn finish(handle: Handle, channel: ChannelId, execution: Execution) {
     {
         return;
     }
-    end(&handle, channel, &execution.exit).await;
+    end(&handle, channel, &execution.exit, &ended).await;
 }
 
 /// Each of these fails only where the connection is gone, and then there is nobody to tell.
-async fn end(handle: &Handle, channel: ChannelId, exit: &Exit) {
+async fn end(handle: &Handle, channel: ChannelId, exit: &Exit, ended: &Ended) {
     let _ = match exit {
         Exit::Status(status) => {
             handle
@@ -350,5 +363,10 @@ async fn end(handle: &Handle, channel: ChannelId, exit: &Exit) {
         }
     };
     let _ = handle.eof(channel).await;
+    lock(ended).push(channel);
     let _ = handle.close(channel).await;
+}
+
+fn lock(ended: &Ended) -> MutexGuard<'_, Vec<ChannelId>> {
+    ended.lock().unwrap_or_else(PoisonError::into_inner)
 }

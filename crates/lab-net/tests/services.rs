@@ -229,6 +229,16 @@ async fn the_eleventh_channel_is_refused() {
 }
 
 #[tokio::test]
+async fn commands_that_have_ended_leave_their_channels_to_others() {
+    let lab = lab().await;
+    let (_, address) = machine(&lab).await;
+    let session = reach(&address, lab.private_key()).await;
+    for _ in 0..25 {
+        assert_eq!(run(&session, "true", b"").await.0, 0);
+    }
+}
+
+#[tokio::test]
 async fn an_exit_watch_answers_line_by_line() {
     let lab = lab().await;
     let (_, address) = machine(&lab).await;
