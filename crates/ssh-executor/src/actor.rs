@@ -192,11 +192,11 @@ impl Actor {
         Ok(moved)
     }
 
-    /// The server opened no channel. If others are open, it allows fewer than we do; if none is, this connection is of
-    /// no use.
+    /// The server opened no channel. If commands that will end have others open, it allows fewer than we do; if there
+    /// are none, this connection is of no use: long-lived ones would keep everybody else waiting for ever.
     fn refused(&mut self, op: Op, NoChannel { why }: NoChannel) {
         let mut job = op.into_job();
-        if self.ops.is_empty() {
+        if self.ops.iter().all(Op::is_lines) {
             job.answer.fail(JobError::NotStarted(format!(
                 "the server opens no channel: {why}"
             )));

@@ -35,7 +35,8 @@ pub struct Settings {
     /// Commands at a time on one connection, long-lived ones included. A server's MaxSessions is 10 unless set
     /// (facts K18); two are left as a margin for sessions whose end the server has yet to notice.
     pub channels_max: usize,
-    /// Commands that may wait for a channel; one more is refused at once.
+    /// Commands that may wait for a channel; one more is refused at once. As many containers as fit on the largest
+    /// instance may start together.
     pub queue_max: usize,
     /// How long a server may take to open a channel and start a command in it, and how long commands may wait while
     /// abandoned ones hold all channels, before a new connection is made.
@@ -67,7 +68,7 @@ impl Settings {
             keepalive: Duration::from_secs(15),
             dead_after: Duration::from_secs(45),
             channels_max: 8,
-            queue_max: 64,
+            queue_max: 512,
             stuck_after: Duration::from_secs(10),
             output_bytes_max: 16 << 20,
             line_write: Duration::from_secs(10),

@@ -42,6 +42,19 @@ async fn an_attempt_outlives_a_caller_who_gives_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_lived_commands_in_all_sessions_make_way() {
+    let sshd = Sshd::with(&["MaxSessions 2"]);
+    let connection = sshd.connection(|_| {});
+    let mut lines = connection.lines("cat", PLENTY).await.expect("started");
+    let _others = connection.lines("cat", PLENTY).await.expect("started");
+    for _ in 0..2 {
+        let output = connection.run(command("true")).await.expect("an answer");
+        assert!(output.success());
+    }
+    assert!(lines.next().await.is_err(), "whoever reads it is told");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_instance_without_address_is_a_case_of_its_own() {
     let connection = connection_to("", Some(SECRET), |_| {});
     assert_eq!(connection.connect(PLENTY).await, Err(ExecError::NoAddress));
