@@ -60,7 +60,7 @@ pub enum Repair {
 /// Why a container is cancelled. `Display` is a sentence for its owner.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum CancelReason {
-    /// Its runner is gone, and the API, asked later, still says that it runs.
+    /// Its runner is gone, and the API, asked since, still says that it runs.
     RunnerEnded,
     /// The API says that it runs, but no instance knows of it.
     NotFound,
@@ -112,9 +112,9 @@ impl fmt::Display for KillReason {
 ///
 /// - A runner is ended when its container is not wanted (priority 0), has ended, is Queued again, is not in the queue,
 ///   or has another runner that was there first.
-/// - A Running container is cancelled when its runner has gone and an answer of the API that was asked for later still
+/// - A Running container is cancelled when its runner has gone and an answer of the API that was asked for since still
 ///   says Running; or when it is on no worker at all. Neither while a worker may yet turn out to run it.
-/// - A Locked container is unlocked when its runner has gone and the API, asked later, still says Locked; when its
+/// - A Locked container is unlocked when its runner has gone and the API, asked since, still says Locked; when its
 ///   priority is 0; and when it was locked before this daemon started, waiting for silent workers has ended, and the
 ///   API and the workers that did answer were asked again meanwhile (facts K2). If no worker is silent, such a lock is
 ///   as good as a new one, and the planner uses it.

@@ -97,6 +97,13 @@ pub(crate) struct OpenCall {
     pub(crate) overdue_at: Time,
 }
 
+impl OpenCall {
+    /// Whether an answer that comes now says no more than that the time is up.
+    pub(crate) fn is_out_of_time(&self, now: Time) -> bool {
+        now + ANSWER_SLACK >= self.overdue_at
+    }
+}
+
 /// A pause that doubles with each failure.
 pub(crate) fn growing_pause(first: Duration, failures: u32, longest: Duration) -> Duration {
     first

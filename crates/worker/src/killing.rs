@@ -6,7 +6,7 @@ use dispatch_model::{ContainerId, Time, WorkerState};
 use crate::{
     Action, CallId, HowEnded, SignalKind, SignalOutcome, WorkerNews,
     desk::{Desk, OpenCall},
-    runners::{Runner, Stage},
+    runners::Stage,
     worker::Worker,
 };
 
@@ -78,11 +78,6 @@ impl Next {
     }
 }
 
-/// Whether signals can reach it: nothing is sent while its start is under way, since "gone" would prove nothing.
-fn is_reachable(runner: &Runner) -> bool {
-    matches!(runner.stage, Stage::Alive | Stage::Unconfirmed { .. })
-}
-
 impl Worker {
     /// It is to end. Asking again changes nothing (facts R6); an exit that has not been dealt with is forgotten.
     pub(crate) fn kill(&mut self, container: &ContainerId, reason: String, desk: &mut Desk) {
@@ -138,8 +133,9 @@ impl Worker {
 
     fn kills<'a>(&'a self, desk: &'a Desk) -> impl Iterator<Item = (ContainerId, Next)> + 'a {
         let runners = self.runners.by_container.iter();
+        // Nothing is sent while its start is or may be under way, since "gone" would prove nothing.
         runners
-            .filter(|(_, runner)| is_reachable(runner))
+            .filter(|(_, runner)| runner.would_show(desk.time()))
             .filter_map(|(container, runner)| {
                 let next = runner.kill.as_ref()?.next(desk)?;
                 Some((container.clone(), next))

@@ -171,7 +171,7 @@ impl Worker {
         }
         if let Some(Ok(list)) = &report.list {
             self.probing.last_list = Some(desk.time());
-            self.apply_list(list, probe.open.call.0, desk);
+            self.apply_list(list, probe.open.call.0, probe.open.asked_at, desk);
         }
         self.runners.forget_removed();
         let slowly = matches!(failure, Some((ProbeStep::Deploy, _)));
@@ -341,7 +341,9 @@ impl Worker {
         let verdict = Some(verdict).filter(|at| failing && asked_at < *at);
         let stale = self.runners.stale_due(settings.stale_lock_timeout);
         let stale = stale.filter(|at| asked_at < *at);
-        for at in [probe.again_by, verdict, stale].into_iter().flatten() {
+        let unsure = self.runners.unsure_due().filter(|at| asked_at < *at);
+        let dues = [probe.again_by, verdict, stale, unsure];
+        for at in dues.into_iter().flatten() {
             if at < next.at {
                 next = Next { at, sweep: false };
             }

@@ -61,7 +61,12 @@ pub(crate) enum Stage {
     /// The start command is under way.
     Sent { open: OpenCall },
     /// The start command has ended; it may have worked.
-    Unconfirmed { watch: bool },
+    Unconfirmed {
+        watch: bool,
+        /// The command brought no answer in time: it may be on its way, or slow, for about as long again, so that a
+        /// list asked for before this, on which the runner is missing, proves nothing.
+        may_come_until: Option<Time>,
+    },
     /// A list has shown it.
     Alive,
     /// It is no more.
@@ -74,6 +79,17 @@ impl Runner {
         !matches!(self.stage, Stage::Exited { .. })
     }
 
+    /// Whether a list asked for then, or a kill command sent then, that does not find it, proves that it is not there.
+    pub(crate) fn would_show(&self, asked_at: Time) -> bool {
+        match &self.stage {
+            Stage::Alive => true,
+            Stage::Unconfirmed { may_come_until, .. } => {
+                may_come_until.is_none_or(|until| asked_at >= until)
+            }
+            Stage::Tagging { .. } | Stage::Sent { .. } | Stage::Exited { .. } => false,
+        }
+    }
+
     fn is_given_up(&self) -> bool {
         self.is_live() && self.kill.as_ref().is_some_and(|kill| kill.given_up)
     }
@@ -81,7 +97,7 @@ impl Runner {
     pub(crate) fn is_watchable(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Alive | Stage::Unconfirmed { watch: true }
+            Stage::Alive | Stage::Unconfirmed { watch: true, .. }
         )
     }
 
@@ -128,6 +144,19 @@ impl Runners {
         runners.any(|runner| matches!(runner.stage, Stage::Sent { .. }))
     }
 
+    /// When the first start that was not answered in time will be known to have failed, if no list shows it.
+    pub(crate) fn unsure_due(&self) -> Option<Time> {
+        let runners = self.by_container.values();
+        runners
+            .filter_map(|runner| match &runner.stage {
+                Stage::Unconfirmed { may_come_until, .. } => *may_come_until,
+                Stage::Tagging { .. } | Stage::Sent { .. } | Stage::Alive | Stage::Exited { .. } => {
+                    None
+                }
+            })
+            .min()
+    }
+
     /// When a lock of a dead runner will have been held for this long.
     pub(crate) fn stale_due(&self, timeout: Duration) -> Option<Time> {
         self.stale_since
@@ -167,8 +196,14 @@ impl Runners {
 }
 
 impl Worker {
-    /// What the instance said about its runners when it was asked at this mark.
-    pub(crate) fn apply_list(&mut self, report: &RunnerReport, asked: u64, desk: &mut Desk) {
+    /// What the instance said about its runners when it was asked, at this mark and this time.
+    pub(crate) fn apply_list(
+        &mut self,
+        report: &RunnerReport,
+        asked: u64,
+        asked_at: Time,
+        desk: &mut Desk,
+    ) {
         let alive: BTreeSet<&ContainerId> = report.alive.iter().collect();
         for container in &alive {
             self.seen_alive(container, asked, desk);
@@ -176,7 +211,7 @@ impl Worker {
         let runners = self.runners.by_container.iter();
         let ended: Vec<ContainerId> = runners
             .filter(|(container, runner)| {
-                matches!(runner.stage, Stage::Alive | Stage::Unconfirmed { .. })
+                runner.would_show(asked_at)
                     && runner.changed < asked
                     && !alive.contains(container)
             })

@@ -188,7 +188,11 @@ impl Worker {
         }
         let took = desk.time().since(open.asked_at);
         let watch = result.is_ok();
-        runner.stage = Stage::Unconfirmed { watch };
+        let late = !watch && open.is_out_of_time(desk.time());
+        runner.stage = Stage::Unconfirmed {
+            watch,
+            may_come_until: late.then(|| desk.time() + desk.settings.timing.command),
+        };
         runner.changed = desk.mark();
         let container = container.clone();
         let news = WorkerNews::StartAnswered {

@@ -7,7 +7,7 @@ use dispatch_container_queue::{Event as QueueEvent, Request};
 use dispatch_worker::{Action, Event as PoolEvent, ProbeReport};
 
 /// So many of the last lines are kept.
-const KEPT_LINES: usize = 4000;
+const KEPT_LINES: usize = 30_000;
 
 /// The trace of one run. Off, it costs nothing: the same seed can always be run again.
 #[derive(Debug, Default)]

@@ -138,8 +138,8 @@ fn the_end_of_a_runner_counts_only_against_an_answer_asked_for_since() {
         ",
         expect![[r#"
             cancel after: RunnerEnded
-            cancel same: RunnerEnded
             unlock l2: RunnerEnded
+            cancel same: RunnerEnded
         "#]],
     );
 }
@@ -441,7 +441,7 @@ fn with_nothing_found_at_the_start_nothing_is_waited_for() {
     let mut restart = Restart::new("worker 1 type4 idle\nlocked a found on=type4");
     restart.list(1);
     expect![[r#"
-        wants a list
+        start a on w1
     "#]]
     .assert_eq(&restart.at(1));
     restart.list(2);

@@ -175,6 +175,7 @@ fn a_start_that_hangs_counts_as_failed_by_the_clock() {
         1    start w1 c1
         10   probed w1 ok
         10.1 started w1 c1
+        12.1 probed w1 ok
         ",
         expect![[r#"
             0.000s listed i-1:small:10.0.0.1
@@ -192,9 +193,12 @@ fn a_start_that_hangs_counts_as_failed_by_the_clock() {
                 w1 c1 start answered Err("no answer")
               > probe w1 list:Always
             10.000s probed w1 ok
+            10.100s started w1 c1
+            12.000s tick
+              > probe w1 list:Always
+            12.100s probed w1 ok
                 w1 c1 ended (Unlisted)
                 w1 running -> idle: its last container has ended
-            10.100s started w1 c1
         "#]],
     );
 }
@@ -347,6 +351,57 @@ fn sigterm_comes_at_once_and_again_until_the_runner_is_given_up_and_its_worker_d
                 w1 i-1 small shutdown drain known (the runner of c1 cannot be killed)
                 c1 on w1: GivenUp
                 c2 on w1: Exited { at: 15.000s }
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
+fn a_start_that_was_not_answered_in_time_may_arrive_late() {
+    // A list that does not show it proves nothing before it has had its time once more.
+    check(
+        "
+        0    listed i-1:small:10.0.0.1
+        0    probed w1 ok
+        1    start w1 c1
+        4    start-fails w1 c1
+        4.1  probed w1 ok
+        4.1  kill c1
+        7    show
+        7.1  probed w1 ok
+        7.1  show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            1.000s start w1 c1
+                w1 idle -> running: has containers
+              > start w1 c1
+            4.000s start-fails w1 c1
+                w1 c1 start answered Err("broken pipe")
+              > probe w1 list:Always
+            4.100s probed w1 ok
+            4.100s kill c1
+                w1 c1 kill: test
+            7.000s tick
+              > signal w1 c1 TERM
+              > probe w1 list:Always
+            7.000s show
+                w1 i-1 small running run takes-work known
+                c1 on w1: Killing
+                limit Some(8)
+            7.100s probed w1 ok
+                w1 c1 ended (Unlisted)
+                w1 running -> idle: its last container has ended
+            7.100s show
+                w1 i-1 small idle run takes-work known
+                c1 on w1: Exited { at: 7.100s }
                 limit Some(8)
         "#]],
     );
