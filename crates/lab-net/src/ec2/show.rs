@@ -1,6 +1,9 @@
 //! XML as EC2 writes it, and lists in pages.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use dispatch_lab::{
     Now, When, World,
@@ -241,14 +244,15 @@ impl Account {
                 .settings()
                 .instance_type(&name, true)
                 .map_or(0.01, |t| t.price / 2.0);
-            for subnet in &self.settings.subnets {
+            let zones: BTreeSet<&String> = self.settings.subnets.iter().map(|s| &s.zone).collect();
+            for zone in zones {
                 for hour in 0..2_i64 {
                     let at = now.wall - jiff::SignedDuration::from_hours(hour);
                     let _ = write!(
                         items,
                         "<item><instanceType>{name}</instanceType><productDescription>Linux/UNIX</productDescription><spotPrice>{:.4}</spotPrice><timestamp>{at}</timestamp><availabilityZone>{}</availabilityZone></item>",
                         price + 0.01 * hour as f64,
-                        subnet.zone
+                        zone
                     );
                 }
             }

@@ -1,0 +1,233 @@
+//! One EC2 account in one region: the client, what is remembered between calls, and how every call is made.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use aws_sdk_ec2::{
+    Client,
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use dispatch_cloud::{CloudError, DriverContext};
+use dispatch_model::{CloudErrorClass, Time};
+
+use crate::{
+    atlas::{self, Kind, Verdict},
+    failure::Failure,
+    memory::Memory,
+    pace::Pace,
+    parameters::Parameters,
+    places::Places,
+    prices::Prices,
+};
+
+/// How long a call waits for its turn; if it would be longer, the caller is told until when.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer may take at most; a create may take long.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// EC2's operations that we use, by their names. EC2 limits the rate of each apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Action {
+    RunInstances,
+    DescribeInstances,
+    TerminateInstances,
+    CreateTags,
+    DescribeKeyPairs,
+    ImportKeyPair,
+    DescribeSubnets,
+    DescribeSpotPriceHistory,
+}
+
+impl Action {
+    /// All of them; what the documented IAM policy must allow.
+    pub(crate) const ALL: [Action; 8] = [
+        Action::RunInstances,
+        Action::DescribeInstances,
+        Action::TerminateInstances,
+        Action::CreateTags,
+        Action::DescribeKeyPairs,
+        Action::ImportKeyPair,
+        Action::DescribeSubnets,
+        Action::DescribeSpotPriceHistory,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Action::RunInstances => "RunInstances",
+            Action::DescribeInstances => "DescribeInstances",
+            Action::TerminateInstances => "TerminateInstances",
+            Action::CreateTags => "CreateTags",
+            Action::DescribeKeyPairs => "DescribeKeyPairs",
+            Action::ImportKeyPair => "ImportKeyPair",
+            Action::DescribeSubnets => "DescribeSubnets",
+            Action::DescribeSpotPriceHistory => "DescribeSpotPriceHistory",
+        }
+    }
+}
+
+/// The account.
+pub(crate) struct Account {
+    pub(crate) client: Client,
+    pub(crate) parameters: Parameters,
+    pub(crate) context: DriverContext,
+    paces: BTreeMap<Action, Mutex<Pace>>,
+    places: Mutex<Places>,
+    prices: Mutex<Prices>,
+    memory: Mutex<Memory>,
+    /// The name of our key pair, once it is known. Held while it is looked for, so that it is looked for once; the
+    /// guard ends with its scope whatever happens (facts E4).
+    pub(crate) key_name: tokio::sync::Mutex<Option<String>>,
+    #[cfg(test)]
+    pub(crate) mutant: Option<crate::mutants::Mutant>,
+}
+
+impl Account {
+    /// `paced`: keep to EC2's documented rate of creates without being told to.
+    pub(crate) fn new(
+        client: Client,
+        parameters: Parameters,
+        context: DriverContext,
+        paced: bool,
+    ) -> Account {
+        let paces = Action::ALL.map(|action| {
+            let pace = if paced && action == Action::RunInstances {
+                Pace::of_creates()
+            } else {
+                Pace::reactive()
+            };
+            (action, Mutex::new(pace))
+        });
+        Account {
+            client,
+            paces: paces.into(),
+            places: Mutex::new(Places::new(parameters.subnets.clone())),
+            prices: Mutex::new(Prices::new(parameters.spot_price_interval)),
+            memory: Mutex::default(),
+            key_name: tokio::sync::Mutex::default(),
+            parameters,
+            context,
+            #[cfg(test)]
+            mutant: None,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.context.clock.now()
+    }
+
+    pub(crate) fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn prices(&self) -> MutexGuard<'_, Prices> {
+        self.prices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes one call: waits for its turn, sends it, and keeps the pace by what comes back.
+    pub(crate) async fn call<T, E>(
+        &self,
+        action: Action,
+        send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+    ) -> Result<T, Failure>
+    where
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let now = self.now();
+        let turn = self
+            .pace(action)
+            .turn(PATIENCE, now)
+            .map_err(Failure::Held)?;
+        tokio::time::sleep(turn.since(now)).await;
+        let answer = tokio::time::timeout(ANSWER_WITHIN, send).await;
+        let result = answer
+            .unwrap_or_else(|_| Err(SdkError::timeout_error("no answer in time")))
+            .map_err(Failure::of);
+        match &result {
+            Ok(_) => self.pace(action).answered(),
+            Err(failure) => match verdict(failure) {
+                Some(verdict) if verdict.kind == Kind::Rate => {
+                    let wait = match failure {
+                        Failure::Said { wait, .. } => *wait,
+                        _ => None,
+                    };
+                    self.pace(action).throttled(wait, self.now());
+                }
+                Some(_) => self.pace(action).answered(),
+                None => {}
+            },
+        }
+        result
+    }
+
+    /// A failure as the pool understands it. `group`: the quota group of the type asked for.
+    pub(crate) fn error(
+        &self,
+        action: Action,
+        failure: &Failure,
+        group: &str,
+        if_unknown: CloudErrorClass,
+    ) -> CloudError {
+        let name = action.name();
+        match failure {
+            Failure::Held(until) => CloudError::new(
+                CloudErrorClass::RateLimited(*until),
+                format!("{name}: not called: too many calls"),
+            ),
+            Failure::NotSent(words) => CloudError::new(
+                CloudErrorClass::Transient,
+                format!(
+                    "{name}: not sent: {words}. Remedy: check the network, Region and the endpoint; without \
+                     AccessKeyID, the host's role."
+                ),
+            ),
+            Failure::Unknown(words) => {
+                CloudError::new(if_unknown, format!("{name}: outcome unknown: {words}"))
+            }
+            Failure::Said {
+                message, status, ..
+            } => {
+                let Some(verdict) = verdict(failure) else {
+                    return CloudError::new(if_unknown, format!("{name}: {message}"));
+                };
+                let until = match self.pace(action).turn(Duration::ZERO, self.now()) {
+                    Err(until) => until,
+                    Ok(now) => now + Duration::from_secs(1),
+                };
+                let class = atlas::class(verdict, group, until);
+                let code = match failure.code() {
+                    "" => format!("HTTP status {status}"),
+                    code => code.to_owned(),
+                };
+                CloudError::new(class, atlas::words(name, &code, verdict, message))
+            }
+        }
+    }
+
+    fn pace(&self, action: Action) -> MutexGuard<'_, Pace> {
+        self.paces[&action]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What EC2's refusal means; `None` if it refused nothing.
+pub(crate) fn verdict(failure: &Failure) -> Option<Verdict> {
+    match failure {
+        Failure::Said {
+            code,
+            status,
+            message,
+            ..
+        } => Some(atlas::judge(code.as_deref(), *status, message)),
+        Failure::Held(_) | Failure::NotSent(_) | Failure::Unknown(_) => None,
+    }
+}

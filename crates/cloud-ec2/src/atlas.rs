@@ -1,0 +1,185 @@
+//! The error atlas: what each of EC2's error codes means for the one who creates instances, how far it reaches, and
+//! what an operator can do about it (facts §2.8.3, §2.8.4, E8–E10, E20, K28).
+
+mod table;
+
+use dispatch_model::{CapacityScope, CloudErrorClass, Time};
+
+/// What kind of refusal.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Kind {
+    /// Calls of this operation come too fast.
+    Rate,
+    /// The account may have no more.
+    Quota,
+    /// There is none to be had at present.
+    Capacity,
+    /// It will not be done however often it is asked.
+    Permanent,
+    /// It may be asked again.
+    Transient,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Rate => "too many calls",
+            Kind::Quota => "account limit",
+            Kind::Capacity => "no capacity",
+            Kind::Permanent => "refused",
+            Kind::Transient => "passing fault",
+        }
+    }
+}
+
+/// How far a refusal reaches.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Reach {
+    /// Every instance.
+    Everything,
+    /// All types of the same quota group and market.
+    QuotaGroup,
+    /// All types of the same market; in the table: spot instances.
+    Market,
+    /// The type asked for, everywhere.
+    Type,
+    /// The type asked for, in this market and zone.
+    TypeInZone,
+    /// Everything in this zone.
+    Zone,
+    /// Everything in this subnet.
+    Subnet,
+}
+
+impl Reach {
+    /// Whether another subnet may do what this one does not (facts E9–E11).
+    pub(crate) fn is_local(self) -> bool {
+        matches!(self, Reach::TypeInZone | Reach::Zone | Reach::Subnet)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Reach::Everything => "all instances",
+            Reach::QuotaGroup => "all types of its quota group",
+            Reach::Market => "all spot instances",
+            Reach::Type => "this type",
+            Reach::TypeInZone => "this type in this zone",
+            Reach::Zone => "this zone",
+            Reach::Subnet => "this subnet",
+        }
+    }
+}
+
+/// What a refusal means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) kind: Kind,
+    pub(crate) reach: Reach,
+    /// What an operator can do; "" if nothing but wait.
+    pub(crate) remedy: &'static str,
+}
+
+/// Judges a refusal by its code (without one: by the HTTP status) and message.
+pub(crate) fn judge(code: Option<&str>, status: u16, message: &str) -> Verdict {
+    let known = code.and_then(|code| look_up(bare(code), message));
+    known.unwrap_or_else(|| by_status(status))
+}
+
+/// The class for the pool. `until`: what a rate limit waits for; `group`: the quota group of the type asked for.
+pub(crate) fn class(verdict: Verdict, group: &str, until: Time) -> CloudErrorClass {
+    match (verdict.kind, verdict.reach) {
+        (Kind::Rate, _) => CloudErrorClass::RateLimited(until),
+        (Kind::Transient, _) => CloudErrorClass::Transient,
+        (Kind::Permanent, _) => CloudErrorClass::Refused,
+        (Kind::Quota | Kind::Capacity, Reach::Everything) => CloudErrorClass::Quota,
+        (Kind::Quota | Kind::Capacity, Reach::QuotaGroup) => {
+            CloudErrorClass::Capacity(CapacityScope::QuotaGroup(group.to_owned()))
+        }
+        (Kind::Quota | Kind::Capacity, Reach::Market) => {
+            CloudErrorClass::Capacity(CapacityScope::Market)
+        }
+        (Kind::Quota | Kind::Capacity, _) => CloudErrorClass::Capacity(CapacityScope::Type),
+    }
+}
+
+/// For people: the code, how far it reaches, EC2's words, the remedy.
+pub(crate) fn words(operation: &str, code: &str, verdict: Verdict, message: &str) -> String {
+    let (kind, reach) = (verdict.kind.word(), verdict.reach.word());
+    let message = shortened(message);
+    let mut words = format!("{operation}: {code} ({kind}, {reach}): {message}");
+    if !verdict.remedy.is_empty() {
+        if !words.ends_with(['.', '…']) {
+            words.push('.');
+        }
+        words.push_str(" Remedy: ");
+        words.push_str(verdict.remedy);
+    }
+    words
+}
+
+/// EC2's messages can be thousands of characters of encoded authorization details.
+fn shortened(message: &str) -> String {
+    const CHARS_MAX: usize = 400;
+    let message = message.trim();
+    let mut short: String = message.chars().take(CHARS_MAX).collect();
+    if short.len() < message.len() {
+        short.push('…');
+    }
+    short
+}
+
+/// Documents and late failures write `Client.X` and `Server.X` for what calls name `X` (facts E10).
+pub(crate) fn bare(code: &str) -> &str {
+    code.strip_prefix("Client.")
+        .or_else(|| code.strip_prefix("Server."))
+        .unwrap_or(code)
+}
+
+fn look_up(code: &str, message: &str) -> Option<Verdict> {
+    if code.contains("InvalidParameter") && speaks_of_a_full_subnet(message) {
+        return Some(table::FULL_SUBNET);
+    }
+    let entry = table::ENTRIES.iter().find(|entry| {
+        entry.code == code && entry.says.is_none_or(|says| lower(message).contains(says))
+    });
+    if let Some(entry) = entry {
+        return Some(entry.verdict);
+    }
+    code.contains("Subnet").then_some(table::OTHER_SUBNET)
+}
+
+fn by_status(status: u16) -> Verdict {
+    match status {
+        429 => Verdict {
+            kind: Kind::Rate,
+            reach: Reach::Everything,
+            remedy: "",
+        },
+        400..=499 => table::UNKNOWN_REFUSAL,
+        _ => table::UNKNOWN_FAULT,
+    }
+}
+
+/// Full subnets are told under a general code, in words that vary (facts E10, §2.8.4).
+fn speaks_of_a_full_subnet(message: &str) -> bool {
+    let message = lower(message);
+    let addresses = message.contains("free ipv4 address") || message.contains("free ipv6 address");
+    message.contains(" subnet ") || (addresses && message.contains("sufficient"))
+}
+
+fn lower(text: &str) -> String {
+    text.to_ascii_lowercase()
+}
+
+/// Every code of the table, for the documentation's test: code, what it means and reaches, remedy.
+#[cfg(test)]
+pub(crate) fn rows() -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    table::ENTRIES.iter().map(|entry| {
+        let verdict = entry.verdict;
+        let meaning = format!("{}, {}", verdict.kind.word(), verdict.reach.word());
+        (entry.code, meaning, verdict.remedy)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! What is sent, read from the forms that arrived.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::stage::{Setup, Stage, order};
+use crate::tags::is_reserved;
+
+async fn stage() -> Stage {
+    Setup::default().start().await
+}
+
+#[track_caller]
+fn has(form: &BTreeMap<String, String>, pairs: &[(&str, &str)]) {
+    for (key, value) in pairs {
+        assert_eq!(
+            form.get(*key).map(String::as_str),
+            Some(*value),
+            "{key} in {form:#?}"
+        );
+    }
+}
+
+/// Facts E1.
+#[tokio::test]
+async fn e1_a_key_pair_that_cannot_be_imported_is_told() {
+    let setup = Setup::default().ec2(|settings| {
+        settings.forbidden.insert("ImportKeyPair".to_owned());
+    });
+    let stage = setup.start().await;
+    let error = stage.create("m5.small", "s").await.expect_err("a refusal");
+    assert!(
+        error
+            .message
+            .starts_with("ImportKeyPair: UnauthorizedOperation"),
+        "{error}"
+    );
+    assert!(
+        error.message.contains("Remedy: grant the IAM policy"),
+        "{error}"
+    );
+    assert_eq!(stage.calls("RunInstances"), 0);
+}
+
+/// Facts E3 (and E2: the fingerprints themselves are checked against openssl and ssh-keygen).
+#[tokio::test]
+async fn e3_both_spellings_of_the_fingerprint_are_looked_for() {
+    let stage = stage().await;
+    stage.create("m5.small", "s").await.expect("an instance");
+    let forms = stage.forms("DescribeKeyPairs");
+    let (padded, bare) = (&forms[0]["Filter.1.Value.1"], &forms[0]["Filter.1.Value.2"]);
+    assert_eq!(forms[0]["Filter.1.Name"], "fingerprint");
+    assert!(
+        padded.starts_with("SHA256:") && *padded == format!("{bare}="),
+        "{padded} {bare}"
+    );
+}
+
+/// Facts E4.
+#[tokio::test]
+async fn e4_after_a_failed_look_for_the_key_pair_the_next_create_looks_again() {
+    let setup = Setup::default().ec2(|settings| {
+        settings.forbidden.insert("DescribeKeyPairs".to_owned());
+    });
+    let stage = setup.start().await;
+    stage.create("m5.small", "s").await.expect_err("a refusal");
+    stage.ec2.set(|settings| settings.forbidden.clear());
+    stage.create("m5.small", "s").await.expect("an instance");
+}
+
+/// Facts K28: looked for once, found by the next dispatcher, tagged without anything of one instance.
+#[tokio::test]
+async fn k28_the_key_pair_is_looked_for_once_and_tagged() {
+    let stage = stage().await;
+    for n in 0..3 {
+        stage
+            .create("m5.small", &format!("s{n}"))
+            .await
+            .expect("an instance");
+    }
+    assert_eq!(
+        (
+            stage.calls("DescribeKeyPairs"),
+            stage.calls("ImportKeyPair")
+        ),
+        (1, 1)
+    );
+    let names = stage.ec2.key_pairs();
+    assert!(
+        names[0].starts_with("arvados-dispatch-keypair-SHA256:"),
+        "{names:?}"
+    );
+    let expected = [("ArvadosInstanceSetID", "conformance"), ("Project", "demo")];
+    assert_eq!(
+        stage.ec2.key_pair_tags(&names[0]),
+        expected
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into()
+    );
+}
+
+/// Facts K28: no call of its own for the zone of spot instances.
+#[tokio::test]
+async fn k28_the_zone_of_spot_instances_is_read_from_the_list() {
+    let stage = stage().await;
+    stage.create("m5.spot", "s").await.expect("an instance");
+    stage.list().await.expect("a list");
+    assert_eq!(stage.calls("DescribeInstanceStatus"), 0);
+    assert_eq!(stage.calls("DescribeSpotPriceHistory"), 1);
+}
+
+/// Facts E16, E22, §2.8.1; K28: tags on volumes and network interfaces, the secret on neither.
+#[tokio::test]
+async fn e16_e22_the_whole_create_is_as_specified() {
+    let setup = Setup::default()
+        .parameter("IAMInstanceProfile", json!("profile1"))
+        .parameter("EBSVolumeType", json!("gp3"));
+    let stage = setup.start().await;
+    let mut order = order("m5.spot", "the secret");
+    order.instance_type.added_scratch_bytes = 50_000_000_000;
+    order.tags.insert("aws:reserved".to_owned(), "x".to_owned());
+    stage.account.create(&order).await.expect("an instance");
+    let form = &stage.forms("RunInstances")[0];
+    has(
+        form,
+        &[
+            ("ImageId", "ami-lab"),
+            ("InstanceType", "m5.spot"),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+            ("DisableApiTermination", "false"),
+            ("InstanceInitiatedShutdownBehavior", "terminate"),
+            ("MetadataOptions.HttpEndpoint", "enabled"),
+            ("MetadataOptions.HttpTokens", "required"),
+            ("NetworkInterface.1.AssociatePublicIpAddress", "false"),
+            ("NetworkInterface.1.DeleteOnTermination", "true"),
+            ("NetworkInterface.1.DeviceIndex", "0"),
+            ("NetworkInterface.1.SecurityGroupId.1", "sg-1"),
+            ("NetworkInterface.1.SubnetId", "subnet-a1"),
+            ("BlockDeviceMapping.1.DeviceName", "/dev/xvdt"),
+            ("BlockDeviceMapping.1.Ebs.DeleteOnTermination", "true"),
+            ("BlockDeviceMapping.1.Ebs.VolumeSize", "47"),
+            ("BlockDeviceMapping.1.Ebs.VolumeType", "gp3"),
+            ("IamInstanceProfile.Name", "profile1"),
+            ("InstanceMarketOptions.MarketType", "spot"),
+            (
+                "InstanceMarketOptions.SpotOptions.InstanceInterruptionBehavior",
+                "terminate",
+            ),
+            ("InstanceMarketOptions.SpotOptions.MaxPrice", "0.1"),
+            ("TagSpecification.1.ResourceType", "instance"),
+            ("TagSpecification.2.ResourceType", "volume"),
+            ("TagSpecification.3.ResourceType", "network-interface"),
+            ("TagSpecification.4.ResourceType", "spot-instances-request"),
+        ],
+    );
+    for (key, value) in form {
+        assert!(
+            !key.ends_with(".Key") || !is_reserved(value),
+            "{key} is {value}"
+        );
+        assert!(
+            key.starts_with("TagSpecification.1.") || value != "the secret",
+            "{key} tells the secret"
+        );
+    }
+}
+
+/// Facts E17–E19 (the arithmetic is checked where it is).
+#[tokio::test]
+async fn e17_e18_e19_prices_are_asked_for_as_specified() {
+    let setup = Setup::default().ec2(|settings| settings.empty_tokens = true);
+    let stage = setup.start().await;
+    stage.create("m5.spot", "s1").await.expect("an instance");
+    stage.create("m5.spot", "s2").await.expect("an instance");
+    for _ in 0..2 {
+        stage.list().await.expect("a list");
+    }
+    let forms = stage.forms("DescribeSpotPriceHistory");
+    assert_eq!(
+        forms.len(),
+        1,
+        "once within the interval, and an empty token ends it"
+    );
+    has(
+        &forms[0],
+        &[
+            ("Filter.1.Name", "instance-type"),
+            ("Filter.1.Value.1", "m5.spot"),
+            ("Filter.2.Name", "product-description"),
+            ("Filter.2.Value.1", "Linux/UNIX"),
+        ],
+    );
+    assert!(!forms[0].contains_key("Filter.1.Value.2") && forms[0].contains_key("StartTime"));
+    let key = ("m5.spot".to_owned(), "lab-1a".to_owned());
+    let plain = stage.account.prices().of(&key, 0, 0.1);
+    let with_scratch = stage.account.prices().of(&key, 640, 0.1);
+    assert_eq!(plain.len(), 2);
+    assert!(with_scratch[0].1 > plain[0].1 && plain[0].0 > plain[1].0);
+}
+
+#[tokio::test]
+async fn e18_an_interval_of_zero_looks_up_no_prices() {
+    let setup = Setup::default().parameter("SpotPriceUpdateInterval", json!("0"));
+    let stage = setup.start().await;
+    stage.create("m5.spot", "s").await.expect("an instance");
+    stage.list().await.expect("a list");
+    assert_eq!(stage.calls("DescribeSpotPriceHistory"), 0);
+}
+
+/// Facts E15.
+#[tokio::test]
+async fn e15_credentials_do_not_reach_the_environment() {
+    let stage = stage().await;
+    stage.create("m5.small", "s").await.expect("an instance");
+    assert!(std::env::vars().all(|(_, value)| value != "not-a-secret"));
+}
+
+/// Facts E21: no subnet named.
+#[tokio::test]
+async fn e21_without_a_subnet_none_is_named() {
+    let stage = Setup::default()
+        .parameter("SubnetID", json!(""))
+        .start()
+        .await;
+    stage.create("m5.small", "s").await.expect("an instance");
+    assert!(!stage.forms("RunInstances")[0].contains_key("NetworkInterface.1.SubnetId"));
+    assert_eq!(stage.calls("DescribeSubnets"), 0);
+}
+
+/// Facts K28: `aws:` tags are left alone, and only what changes is sent.
+#[tokio::test]
+async fn k28_only_the_changed_tags_are_set_and_reserved_ones_never() {
+    let setup = Setup::default().ec2(|settings| settings.reserved_tags = true);
+    let stage = setup.start().await;
+    let made = stage.create("m5.small", "s").await.expect("an instance");
+    let tags = [("aws:lab", "x"), ("ArvadosIdleBehavior", "hold")];
+    let tags = tags
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    stage.account.set_tags(&made.id, &tags).await.expect("tags");
+    let form = &stage.forms("CreateTags")[0];
+    has(
+        form,
+        &[
+            ("ResourceId.1", made.id.as_str()),
+            ("Tag.1.Key", "ArvadosIdleBehavior"),
+            ("Tag.1.Value", "hold"),
+        ],
+    );
+    assert!(!form.contains_key("Tag.2.Key"));
+    let listed = stage.list().await.expect("a list");
+    assert_eq!(listed[0].tags["aws:lab"], "reserved");
+}

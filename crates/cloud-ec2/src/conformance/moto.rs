@@ -1,0 +1,280 @@
+//! The driver on moto, a stand-in for EC2 from PyPI that nobody here wrote (`cargo xtask setup` installs it).
+
+use std::{
+    collections::BTreeSet,
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use dispatch_cloud::{CloudError, CreateOrder, Instance, InstanceSet, Tags};
+use dispatch_cloud_conformance::{Fault, Hooks};
+use dispatch_model::{InstanceId, InstanceSecret};
+use serde_json::json;
+
+use super::{
+    stage::{PATIENCE, account, order},
+    suite::tell,
+};
+use crate::account::Account;
+
+/// A server that ends with its owner.
+struct Moto {
+    process: Child,
+    address: String,
+}
+
+impl Moto {
+    fn start() -> Moto {
+        let port = {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+            listener.local_addr().expect("an address").port()
+        };
+        let process = Command::new(python())
+            .args([
+                "-m",
+                "moto.server",
+                "-H",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+            ])
+            .env("MOTO_ENABLE_AMI_VALIDATION", "true")
+            .env("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
+            .env("MOTO_ENABLE_KEYPAIR_VALIDATION", "true")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("moto: run cargo xtask setup");
+        let moto = Moto {
+            process,
+            address: format!("127.0.0.1:{port}"),
+        };
+        let began = Instant::now();
+        while TcpStream::connect(&moto.address).is_err() {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "moto does not answer: run cargo xtask setup"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        moto
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The answer to a call without the SDK.
+    fn call(&self, form: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("moto");
+        let request = format!(
+            "POST / HTTP/1.0\r\nHost: ec2.us-east-1.amazonaws.com\r\nContent-Type: application/x-www-form-urlencoded\r\nAuthorization: \
+             AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=0\r\n\
+             Content-Length: {}\r\n\r\n{form}&Version=2016-11-15",
+            form.len() + "&Version=2016-11-15".len()
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    /// The texts of all elements of this name.
+    fn texts(&self, form: &str, element: &str) -> Vec<String> {
+        let answer = self.call(form);
+        let opening = format!("<{element}>");
+        let parts = answer.split(&opening).skip(1);
+        parts
+            .filter_map(|part| Some(part.split_once('<')?.0.to_owned()))
+            .collect()
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The interpreter that has moto: the project's own, else the system's.
+pub(super) fn python() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.tools/moto/bin/python");
+    if own.exists() {
+        own
+    } else {
+        PathBuf::from("python3")
+    }
+}
+
+/// moto fails the second end of an instance that has a network interface, which EC2 allows.
+struct EndsOnce {
+    account: Arc<Account>,
+    ended: Mutex<BTreeSet<InstanceId>>,
+}
+
+#[async_trait]
+impl InstanceSet for EndsOnce {
+    async fn create(&self, order: CreateOrder) -> Result<Instance, CloudError> {
+        self.account.create(&order).await
+    }
+
+    async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
+        self.account.list(tags).await
+    }
+
+    async fn set_tags(&self, id: &InstanceId, tags: &Tags) -> Result<(), CloudError> {
+        self.account.set_tags(id, tags).await
+    }
+
+    async fn destroy(&self, id: &InstanceId) -> Result<(), CloudError> {
+        if !self.ended.lock().expect("ids").insert(id.clone()) {
+            return Ok(());
+        }
+        self.account.destroy(id).await
+    }
+
+    fn remote_user(&self) -> String {
+        "crunch".to_owned()
+    }
+}
+
+struct OnMoto {
+    image: String,
+    wrong_image: AtomicBool,
+}
+
+#[async_trait]
+impl Hooks for OnMoto {
+    fn run_id(&self) -> String {
+        "moto".to_owned()
+    }
+
+    fn order(&self, tags: Tags, secret: InstanceSecret) -> CreateOrder {
+        let wrong = self.wrong_image.load(Ordering::SeqCst);
+        CreateOrder {
+            tags,
+            image_id: if wrong {
+                "ami-00000000000000000".to_owned()
+            } else {
+                self.image.clone()
+            },
+            secret: secret.clone(),
+            ..order("m5.large", secret.reveal())
+        }
+    }
+
+    fn unknown_id(&self) -> InstanceId {
+        "i-00000000deadbeef0".into()
+    }
+
+    fn instances_max(&self) -> Option<usize> {
+        None
+    }
+
+    fn knows_repeated_creates(&self) -> Result<(), String> {
+        Err("moto ignores ClientToken".to_owned())
+    }
+
+    async fn arrange(&self, fault: Fault) -> Result<(), String> {
+        match fault {
+            Fault::Refusal => {
+                self.wrong_image.store(true, Ordering::SeqCst);
+                Ok(())
+            }
+            Fault::RateLimit => Err("moto throttles nothing".to_owned()),
+            Fault::Quota | Fault::CapacityOfType | Fault::CapacityOfGroup => {
+                Err("moto lacks nothing".to_owned())
+            }
+            Fault::Passing | Fault::LostAnswer => Err("moto has no bad days".to_owned()),
+        }
+    }
+
+    async fn settle(&self) {
+        self.wrong_image.store(false, Ordering::SeqCst);
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn look_every(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+}
+
+fn public_key(kind: &str) -> String {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("key");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", kind, "-N", "", "-f"])
+        .arg(&path)
+        .status();
+    assert!(made.expect("ssh-keygen").success());
+    std::fs::read_to_string(path.with_extension("pub")).expect("a public key")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_keeps_to_the_contract_on_moto() {
+    let moto = tokio::task::spawn_blocking(Moto::start)
+        .await
+        .expect("moto");
+    let image = moto
+        .texts("Action=DescribeImages&Owner.1=amazon", "imageId")
+        .swap_remove(0);
+    let subnets = moto.texts("Action=DescribeSubnets", "subnetId");
+    let groups = moto.texts("Action=DescribeSecurityGroups", "groupId");
+    let parameters = json!({"SubnetID": subnets, "SecurityGroupIDs": groups});
+    let key = public_key("ed25519");
+    let driver = Arc::new(account(&moto.url(), &parameters, &key).await);
+    let set: Arc<dyn InstanceSet> = Arc::new(EndsOnce {
+        account: driver,
+        ended: Mutex::default(),
+    });
+    let hooks = OnMoto {
+        image: image.clone(),
+        wrong_image: AtomicBool::new(false),
+    };
+    let mut report = dispatch_cloud_conformance::run(set, &hooks).await;
+    let again = "destroying_again_succeeds";
+    report.passed.retain(|name| *name != again);
+    report.cannot_show.push((
+        again,
+        "moto fails the second end of an instance with a network interface".to_owned(),
+    ));
+    tell("moto", &report);
+    assert_eq!(report.failed, [], "{report}");
+    assert_eq!(report.cannot_show.len(), 9, "{report}");
+
+    // Facts E2, E3: moto computes fingerprints by itself, and the next dispatcher finds the key.
+    for (kind, n_pairs) in [("ed25519", 2), ("rsa", 3)] {
+        let key = public_key(kind);
+        for _ in 0..2 {
+            let driver = account(&moto.url(), &parameters, &key).await;
+            let mut order = order("m5.large", "a secret of some length");
+            order.image_id = image.clone();
+            let made = driver.create(&order).await.expect("an instance");
+            driver.destroy(&made.id).await.expect("an end");
+        }
+        let pairs = moto.texts("Action=DescribeKeyPairs", "keyName");
+        assert_eq!(pairs.len(), n_pairs, "{kind}: {pairs:?}");
+    }
+    let states: BTreeSet<String> = moto
+        .texts("Action=DescribeInstances", "name")
+        .into_iter()
+        .collect();
+    assert!(
+        states
+            .iter()
+            .all(|state| state != "running" && state != "pending"),
+        "{states:?}"
+    );
+}

@@ -1,0 +1,128 @@
+//! The checks that every driver passes, on both clouds; what they found is told to whoever runs the tests.
+
+use std::{io::Write as _, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use dispatch_cloud::{CreateOrder, InstanceSet, Tags};
+use dispatch_cloud_conformance::{Fault, Hooks, Report};
+use dispatch_lab_net::{Bad, Injection};
+use dispatch_model::{CapacityScope, CloudErrorClass, InstanceId, InstanceSecret};
+
+use super::stage::{PATIENCE, Setup, Stage, order};
+
+/// Prints one line past the test harness, which hides what tests that pass print.
+pub(super) fn tell(cloud: &str, report: &Report) {
+    let (passed, cannot) = (report.passed.len(), report.cannot_show.len());
+    let mut words = format!(
+        "driver ec2 on {cloud}: {passed} checks of the contract passed, {cannot} cannot be shown\n"
+    );
+    for (name, reason) in &report.cannot_show {
+        words.push_str(&format!("    cannot show {name}: {reason}\n"));
+    }
+    let _ = std::io::stderr().write_all(words.as_bytes());
+}
+
+struct InLab(Stage);
+
+#[async_trait]
+impl Hooks for InLab {
+    fn run_id(&self) -> String {
+        "lab".to_owned()
+    }
+
+    fn order(&self, tags: Tags, secret: InstanceSecret) -> CreateOrder {
+        CreateOrder {
+            tags,
+            secret: secret.clone(),
+            ..order("m5.small", secret.reveal())
+        }
+    }
+
+    fn unknown_id(&self) -> InstanceId {
+        "i-00000000deadbeef0".into()
+    }
+
+    fn instances_max(&self) -> Option<usize> {
+        None
+    }
+
+    fn knows_repeated_creates(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn arrange(&self, fault: Fault) -> Result<(), String> {
+        let refused = |status: u16, code: &str| {
+            Bad::Refused(status, code.to_owned(), "the lab says so".to_owned())
+        };
+        let (bad, times) = match fault {
+            Fault::Quota => (refused(400, "InstanceLimitExceeded"), 1),
+            // In all three subnets.
+            Fault::CapacityOfType => (refused(500, "InsufficientInstanceCapacity"), 3),
+            Fault::CapacityOfGroup => (refused(400, "VcpuLimitExceeded"), 1),
+            Fault::RateLimit => (refused(503, "RequestLimitExceeded"), 1),
+            Fault::Refusal => (refused(400, "InvalidAMIID.NotFound"), 1),
+            Fault::Passing => (refused(500, "InternalError"), 1),
+            // Every repetition as well.
+            Fault::LostAnswer => (Bad::Lost, 3),
+        };
+        self.0.ec2.set(|settings| {
+            settings.injections = vec![Injection::next("RunInstances", bad).times(times)];
+        });
+        Ok(())
+    }
+
+    async fn settle(&self) {
+        // The pace lets the next call through after a second; lacks are remembered for a minute.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        self.0.account.places().forget();
+    }
+
+    fn is_right_class(&self, fault: Fault, class: &CloudErrorClass) -> bool {
+        match fault {
+            Fault::Quota => *class == CloudErrorClass::Quota,
+            Fault::CapacityOfType => *class == CloudErrorClass::Capacity(CapacityScope::Type),
+            Fault::CapacityOfGroup => {
+                *class
+                    == CloudErrorClass::Capacity(CapacityScope::QuotaGroup("standard".to_owned()))
+            }
+            Fault::RateLimit => matches!(class, CloudErrorClass::RateLimited(_)),
+            Fault::Refusal => *class == CloudErrorClass::Refused,
+            Fault::Passing => *class == CloudErrorClass::Transient,
+            Fault::LostAnswer => *class == CloudErrorClass::OutcomeUnknown,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn look_every(&self) -> Duration {
+        Duration::from_millis(20)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_keeps_to_the_contract_on_the_lab() {
+    let setup = Setup {
+        world: |settings| {
+            settings.cloud.fresh_missing_ms = dispatch_lab_net::world::Span::between(0, 30);
+            settings.cloud.gone_listed_ms = dispatch_lab_net::world::Span::between(0, 30);
+            settings.cloud.bystanders = 2;
+        },
+        ..Setup::default()
+    };
+    let setup = setup.ec2(|settings| {
+        settings.page = 1;
+        settings.empty_tokens = true;
+        settings.reserved_tags = true;
+    });
+    let hooks = InLab(setup.start().await);
+    let set: Arc<dyn InstanceSet> = hooks.0.account.clone();
+    let report = dispatch_cloud_conformance::run(set, &hooks).await;
+    tell("the lab", &report);
+    assert_eq!(report.failed, [], "{report}");
+    let names: Vec<&str> = report.cannot_show.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["beyond_the_limit_a_create_meets_the_quota"]);
+    assert_eq!(hooks.0.alive(), [], "nothing is left");
+    assert_eq!(hooks.0.ec2.key_pairs().len(), 1, "one key pair is kept");
+}

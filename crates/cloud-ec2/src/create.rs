@@ -1,0 +1,197 @@
+//! Creating one instance: which subnets in which order, and what is repeated until the outcome is known.
+
+use std::time::Duration;
+
+use aws_sdk_ec2::types::Instance as Described;
+use dispatch_cloud::{CloudError, CreateOrder, Instance};
+use dispatch_model::{CapacityScope, CloudErrorClass};
+
+use crate::{
+    account::{Account, Action, verdict},
+    atlas::{Kind, Verdict},
+    describe,
+    failure::Failure,
+    launch::Launch,
+    places::Wish,
+    request,
+};
+
+/// So often is a create of unknown outcome sent, unchanged, before its outcome is called unknown.
+const TRIES: u32 = 3;
+/// The pause before it is repeated; twice as long before the next.
+const REPEAT_AFTER: Duration = Duration::from_millis(200);
+
+/// Shorter texts are no secrets, and would be found in any words.
+const SECRET_CHARS_MIN: usize = 8;
+
+/// Why one subnet brought no instance.
+struct Refusal {
+    failure: Failure,
+    verdict: Option<Verdict>,
+    error: CloudError,
+}
+
+impl Account {
+    pub(crate) async fn create(&self, order: &CreateOrder) -> Result<Instance, CloudError> {
+        let mut result = self.create_somewhere(order).await;
+        // EC2 may repeat what it was sent.
+        let secret = order.secret.reveal();
+        if let Err(error) = &mut result
+            && secret.len() >= SECRET_CHARS_MIN
+        {
+            error.message = error.message.replace(secret, "(secret)");
+        }
+        result
+    }
+
+    async fn create_somewhere(&self, order: &CreateOrder) -> Result<Instance, CloudError> {
+        let wish = Wish {
+            provider_type: order.instance_type.provider_type.clone(),
+            preemptible: order.instance_type.preemptible,
+        };
+        let key_name = self.key_name(&order.tags).await?;
+        self.learn_zones().await;
+        let sent_to = self.memory().sent_to(&order.secret);
+        #[cfg(test)]
+        let sent_to =
+            sent_to.filter(|_| !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout));
+        let route = match sent_to {
+            Some(subnet) => vec![subnet],
+            None => self.places().route(&wish, self.now()).map_err(|message| {
+                let class = CloudErrorClass::Capacity(CapacityScope::Type);
+                CloudError::new(
+                    class,
+                    format!("not called: met before everywhere: {message}"),
+                )
+            })?,
+        };
+        let mut lack = None;
+        let mut last = None;
+        for subnet in route {
+            let subnet = subnet.as_deref();
+            let launch = Launch::new(
+                order,
+                subnet,
+                key_name.clone(),
+                &self.context.tag_key_prefix,
+                &self.parameters,
+            );
+            let refusal = match self.launch(&launch, order, subnet).await {
+                Ok(instance) => {
+                    self.places().worked(&wish, subnet);
+                    return Ok(instance);
+                }
+                Err(refusal) => refusal,
+            };
+            #[cfg(test)]
+            if matches!(refusal.failure, Failure::Unknown(_))
+                && self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout)
+            {
+                last = Some(refusal.error);
+                continue;
+            }
+            let Some(verdict) = refusal.verdict else {
+                return Err(refusal.error);
+            };
+            self.memory().refused(&order.secret);
+            if refusal.failure.code() == "InvalidKeyPair.NotFound" {
+                *self.key_name.lock().await = None;
+            }
+            let lacks = matches!(verdict.kind, Kind::Capacity | Kind::Quota);
+            let (words, now) = (&refusal.error.message, self.now());
+            self.places()
+                .refused(&wish, subnet, verdict.reach, lacks, words, now);
+            if !verdict.reach.is_local() {
+                return Err(refusal.error);
+            }
+            if lacks {
+                lack = Some(refusal.error);
+            } else {
+                last = Some(refusal.error);
+            }
+        }
+        self.places().all_refused();
+        // A lack is told rather than another error of another subnet (facts E12).
+        Err(lack.or(last).unwrap_or_else(|| {
+            CloudError::new(CloudErrorClass::Transient, "there was no subnet to try")
+        }))
+    }
+
+    /// Sends one create, and the same again while nobody knows what became of it.
+    async fn launch(
+        &self,
+        launch: &Launch,
+        order: &CreateOrder,
+        subnet: Option<&str>,
+    ) -> Result<Instance, Refusal> {
+        let token = self.token(launch, order);
+        let mut pause = REPEAT_AFTER;
+        let mut failure = Failure::Unknown(String::new());
+        for attempt in 1..=TRIES {
+            self.memory().sending(&order.secret, subnet, self.now());
+            let send = request::run_instances(&self.client, launch, token.as_deref()).send();
+            failure = match self.call(Action::RunInstances, send).await {
+                Ok(answer) => match answer.instances.unwrap_or_default().first() {
+                    Some(made) if made.instance_id.is_some() => {
+                        return Ok(self.arrived(made, order));
+                    }
+                    // Facts E13.
+                    _ => Failure::Unknown("the answer has no instance in it".to_owned()),
+                },
+                Err(failure) => failure,
+            };
+            let again = matches!(failure, Failure::Unknown(_)) && attempt < TRIES;
+            #[cfg(test)]
+            let again = again && !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout);
+            if !again {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        let instance_type = &order.instance_type;
+        let group = self
+            .parameters
+            .quota_groups
+            .of(&instance_type.provider_type, instance_type.preemptible);
+        let error = self.error(
+            Action::RunInstances,
+            &failure,
+            &group,
+            CloudErrorClass::OutcomeUnknown,
+        );
+        #[cfg(test)]
+        let error = self.as_quota(error);
+        Err(Refusal {
+            verdict: verdict(&failure),
+            failure,
+            error,
+        })
+    }
+
+    fn token(&self, launch: &Launch, order: &CreateOrder) -> Option<String> {
+        #[cfg(test)]
+        if self.errs(crate::mutants::Mutant::NoToken) {
+            return None;
+        }
+        #[cfg(test)]
+        if self.errs(crate::mutants::Mutant::OneTokenForAllSubnets) {
+            let anywhere = Launch {
+                subnet: None,
+                ..launch.clone()
+            };
+            return Some(anywhere.token(order.secret.reveal()));
+        }
+        Some(launch.token(order.secret.reveal()))
+    }
+
+    fn arrived(&self, made: &Described, order: &CreateOrder) -> Instance {
+        let mut instance = describe::instance(made);
+        if instance.tags.is_empty() {
+            // EC2 may show them a moment later.
+            instance.tags = order.tags.clone();
+        }
+        self.memory().made(&instance.id, self.now());
+        instance
+    }
+}

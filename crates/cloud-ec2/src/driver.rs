@@ -1,0 +1,124 @@
+//! The driver `ec2`.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_ec2::{Client, config::Credentials};
+use dispatch_cloud::{CloudError, CreateOrder, Driver, DriverContext, Instance, InstanceSet, Tags};
+use dispatch_model::{CloudErrorClass, InstanceId};
+use serde_json::Value;
+
+use crate::{account::Account, parameters::Parameters, whole::OnlyWhole};
+
+/// How long connecting, and one answer, may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+const ANSWER_WITHIN: Duration = Duration::from_secs(45);
+
+/// The driver `ec2`. The endpoint is the region's, or what `AWS_ENDPOINT_URL_EC2` or `AWS_ENDPOINT_URL` names.
+#[derive(Clone, Default, Debug)]
+pub struct Ec2Driver {
+    endpoint: Option<String>,
+    unpaced: bool,
+}
+
+impl Ec2Driver {
+    /// For tests: an endpoint of its own, whose creates are not limited to EC2's documented rate.
+    #[must_use]
+    pub fn at(endpoint: impl Into<String>) -> Ec2Driver {
+        Ec2Driver {
+            endpoint: Some(endpoint.into()),
+            unpaced: true,
+        }
+    }
+
+    pub(crate) async fn account(
+        &self,
+        parameters: &Value,
+        context: DriverContext,
+    ) -> Result<Account, CloudError> {
+        let parameters = Parameters::read(parameters)
+            .map_err(|problems| CloudError::new(CloudErrorClass::Refused, problems.join("; ")))?;
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            // Repeating is ours to decide (facts E7).
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_WITHIN)
+                    .operation_attempt_timeout(ANSWER_WITHIN)
+                    .operation_timeout(ANSWER_WITHIN)
+                    .build(),
+            );
+        if let Some(region) = &parameters.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(keys) = &parameters.keys {
+            // Passed on, never put into the environment (facts E15).
+            loader = loader.credentials_provider(Credentials::new(
+                &keys.access_key_id,
+                &keys.secret_access_key,
+                None,
+                None,
+                "DriverParameters",
+            ));
+        }
+        if let Some(endpoint) = &self.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let shared = loader.load().await;
+        if shared.region().is_none() {
+            return Err(CloudError::new(
+                CloudErrorClass::Refused,
+                "DriverParameters.Region is empty and this host does not say where it is: set it, such as \
+                 \"us-east-1\"",
+            ));
+        }
+        let config = aws_sdk_ec2::config::Builder::from(&shared)
+            .interceptor(OnlyWhole)
+            .build();
+        let client = Client::from_conf(config);
+        Ok(Account::new(client, parameters, context, !self.unpaced))
+    }
+}
+
+#[async_trait]
+impl Driver for Ec2Driver {
+    fn name(&self) -> &'static str {
+        "ec2"
+    }
+
+    fn check(&self, parameters: &Value) -> Vec<String> {
+        Parameters::read(parameters).err().unwrap_or_default()
+    }
+
+    async fn open(
+        &self,
+        parameters: &Value,
+        context: DriverContext,
+    ) -> Result<Arc<dyn InstanceSet>, CloudError> {
+        Ok(Arc::new(self.account(parameters, context).await?))
+    }
+}
+
+#[async_trait]
+impl InstanceSet for Account {
+    async fn create(&self, order: CreateOrder) -> Result<Instance, CloudError> {
+        Account::create(self, &order).await
+    }
+
+    async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
+        Account::list(self, tags).await
+    }
+
+    async fn set_tags(&self, id: &InstanceId, tags: &Tags) -> Result<(), CloudError> {
+        Account::set_tags(self, id, tags).await
+    }
+
+    async fn destroy(&self, id: &InstanceId) -> Result<(), CloudError> {
+        Account::destroy(self, id).await
+    }
+
+    fn remote_user(&self) -> String {
+        self.parameters.admin_username.clone()
+    }
+}

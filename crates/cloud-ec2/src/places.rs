@@ -1,0 +1,219 @@
+//! Which subnets to try, in which order, and what is known to be exhausted where (facts E9–E12): pure.
+//!
+//! A lack is remembered where it was met: for a subnet, for a zone, or for a type in a zone, so that one zone without
+//! a type does not keep the others from being used.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use dispatch_model::Time;
+
+use crate::atlas::Reach;
+
+/// How long a lack is remembered (facts S25); longer with each one that follows soon, up to `LONGEST`.
+const PAUSE: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(600);
+/// So many instances of a type must die while they launch before it is held.
+const DEATHS_MAX: u32 = 3;
+/// A lack that has not been met again for so long after its end is forgotten.
+const MEMORY: Duration = Duration::from_secs(300);
+
+/// What is asked for, as far as it matters here.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Wish {
+    pub(crate) provider_type: String,
+    pub(crate) preemptible: bool,
+}
+
+/// The subnets.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Empty: EC2 chooses.
+    subnets: Vec<String>,
+    /// Where the next create begins: the last that worked, or the one after the last that did not.
+    start: usize,
+    /// The zone of each subnet, as far as it could be learned.
+    zones: BTreeMap<String, String>,
+    lacks: BTreeMap<Site, Lack>,
+    /// Instances of each type that died while they launched, one after the other.
+    deaths: BTreeMap<Wish, u32>,
+}
+
+/// Where something is lacking. A subnet whose zone is not known is a zone of its own.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Site {
+    Subnet(String),
+    Zone(String),
+    TypeInZone(Wish, String),
+    Type(Wish),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Lack {
+    until: Time,
+    times: u32,
+    message: String,
+}
+
+impl Places {
+    pub(crate) fn new(subnets: Vec<String>) -> Places {
+        Places {
+            subnets,
+            start: 0,
+            zones: BTreeMap::new(),
+            lacks: BTreeMap::new(),
+            deaths: BTreeMap::new(),
+        }
+    }
+
+    /// What DescribeSubnets told.
+    pub(crate) fn set_zones(&mut self, zones: BTreeMap<String, String>) {
+        self.zones = zones;
+    }
+
+    /// The subnets to try for one create, each at most once; `None` lets EC2 choose. `Err`: what is lacking at all of
+    /// them, so that no call need be made.
+    pub(crate) fn route(&self, wish: &Wish, now: Time) -> Result<Vec<Option<String>>, String> {
+        if self.subnets.is_empty() {
+            let lack = self.lacks.get(&Site::Type(wish.clone()));
+            return match lack.filter(|lack| now < lack.until) {
+                Some(lack) => Err(lack.message.clone()),
+                None => Ok(vec![None]),
+            };
+        }
+        let n = self.subnets.len();
+        let in_turn = (0..n).filter_map(|step| self.subnets.get((self.start + step) % n));
+        let (open, lacking): (Vec<_>, Vec<_>) =
+            in_turn.partition(|subnet| self.lack(wish, subnet, now).is_none());
+        match lacking
+            .first()
+            .and_then(|subnet| self.lack(wish, subnet, now))
+        {
+            Some(lack) if open.is_empty() => Err(lack.message.clone()),
+            _ => Ok(open.into_iter().cloned().map(Some).collect()),
+        }
+    }
+
+    /// An instance was made there.
+    pub(crate) fn worked(&mut self, wish: &Wish, subnet: Option<&str>) {
+        let Some(subnet) = subnet else { return };
+        if let Some(index) = self.index(subnet) {
+            self.start = index;
+        }
+        for reach in [Reach::Subnet, Reach::Zone, Reach::TypeInZone] {
+            self.lacks.remove(&self.site(wish, subnet, reach));
+        }
+    }
+
+    /// A create was refused there.
+    pub(crate) fn refused(
+        &mut self,
+        wish: &Wish,
+        subnet: Option<&str>,
+        reach: Reach,
+        lacks: bool,
+        message: &str,
+        now: Time,
+    ) {
+        let Some(subnet) = subnet else { return };
+        if !reach.is_local() {
+            return;
+        }
+        if let Some(index) = self.index(subnet) {
+            self.start = (index + 1) % self.subnets.len();
+        }
+        if lacks {
+            self.note(self.site(wish, subnet, reach), message, now);
+        }
+    }
+
+    /// An instance died in this zone while it launched. A local reason counts like a refusal there; whatever the
+    /// reason, a type of which several die one after the other is held.
+    pub(crate) fn died(
+        &mut self,
+        wish: &Wish,
+        zone: &str,
+        reach: Option<Reach>,
+        why: &str,
+        now: Time,
+    ) {
+        match reach {
+            Some(Reach::TypeInZone) => {
+                self.note(Site::TypeInZone(wish.clone(), zone.to_owned()), why, now);
+            }
+            Some(Reach::Zone) => self.note(Site::Zone(zone.to_owned()), why, now),
+            _ => {}
+        }
+        let deaths = self.deaths.entry(wish.clone()).or_default();
+        *deaths += 1;
+        if *deaths >= DEATHS_MAX {
+            self.note(Site::Type(wish.clone()), why, now);
+        }
+    }
+
+    /// An instance of this type runs.
+    pub(crate) fn runs(&mut self, wish: &Wish) {
+        if self.deaths.remove(wish).is_some() {
+            self.lacks.remove(&Site::Type(wish.clone()));
+        }
+    }
+
+    /// All subnets have refused: the next create begins elsewhere, so that the errors of all are seen over time
+    /// (facts E11).
+    pub(crate) fn all_refused(&mut self) {
+        if !self.subnets.is_empty() {
+            self.start = (self.start + 1) % self.subnets.len();
+        }
+    }
+
+    /// Forgets every lack, as if its time were over.
+    #[cfg(test)]
+    #[cfg(feature = "sdk")]
+    pub(crate) fn forget(&mut self) {
+        self.lacks.clear();
+    }
+
+    fn note(&mut self, site: Site, message: &str, now: Time) {
+        self.lacks.retain(|_, lack| now < lack.until + MEMORY);
+        let lack = self.lacks.entry(site).or_insert(Lack {
+            until: Time::ZERO,
+            times: 0,
+            message: String::new(),
+        });
+        // Calls that were under way together are refused together: that counts once.
+        if lack.times == 0 || lack.until <= now {
+            let pause = PAUSE.saturating_mul(1 << lack.times.min(4)).min(LONGEST);
+            lack.times += 1;
+            lack.until = now + pause;
+        }
+        message.clone_into(&mut lack.message);
+    }
+
+    fn lack(&self, wish: &Wish, subnet: &str, now: Time) -> Option<&Lack> {
+        self.sites(wish, subnet)
+            .iter()
+            .filter_map(|site| self.lacks.get(site))
+            .find(|lack| now < lack.until)
+    }
+
+    fn sites(&self, wish: &Wish, subnet: &str) -> [Site; 4] {
+        [Reach::Subnet, Reach::Zone, Reach::TypeInZone, Reach::Type]
+            .map(|reach| self.site(wish, subnet, reach))
+    }
+
+    fn site(&self, wish: &Wish, subnet: &str, reach: Reach) -> Site {
+        let zone = self.zones.get(subnet).map_or(subnet, String::as_str);
+        match reach {
+            Reach::Zone => Site::Zone(zone.to_owned()),
+            Reach::TypeInZone => Site::TypeInZone(wish.clone(), zone.to_owned()),
+            Reach::Type => Site::Type(wish.clone()),
+            _ => Site::Subnet(subnet.to_owned()),
+        }
+    }
+
+    fn index(&self, subnet: &str) -> Option<usize> {
+        self.subnets.iter().position(|known| known == subnet)
+    }
+}
+
+#[cfg(test)]
+mod tests;

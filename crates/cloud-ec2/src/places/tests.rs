@@ -1,0 +1,196 @@
+//! Scripts of creates, their refusals, and which subnets come next.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn wish(provider_type: &str) -> Wish {
+    Wish {
+        provider_type: provider_type.to_owned(),
+        preemptible: false,
+    }
+}
+
+/// Three subnets, of which a1 and a2 share a zone.
+fn places(zones_known: bool) -> Places {
+    let mut places = Places::new(["a1", "a2", "b1"].map(str::to_owned).into());
+    if zones_known {
+        let zones = [("a1", "a"), ("a2", "a"), ("b1", "b")];
+        places.set_zones(
+            zones
+                .map(|(subnet, zone)| (subnet.to_owned(), zone.to_owned()))
+                .into(),
+        );
+    }
+    places
+}
+
+/// Each word of the script: `TYPE?` shows the route; `TYPE+SUBNET` worked there; `TYPE-SUBNET:REACH` was refused there
+/// for a lack, `TYPE~SUBNET` was refused there otherwise; `all` have refused; `died:TYPE:ZONE`; a number lets so many
+/// seconds pass.
+#[track_caller]
+fn check(mut places: Places, script: &str, expected: Expect) {
+    let mut now = Time::ZERO;
+    let mut seen = Vec::new();
+    for word in script.split_whitespace() {
+        if let Ok(secs) = word.parse() {
+            now += Duration::from_secs(secs);
+        } else if word == "all" {
+            places.all_refused();
+        } else if let Some(name) = word.strip_suffix('?') {
+            seen.push(match places.route(&wish(name), now) {
+                Ok(route) => route
+                    .into_iter()
+                    .map(|s| s.unwrap_or("-".into()))
+                    .collect::<Vec<_>>()
+                    .join(" "),
+                Err(message) => format!("none: {message}"),
+            });
+        } else if let Some((name, subnet)) = word.split_once('+') {
+            places.worked(&wish(name), Some(subnet));
+        } else if let Some((name, subnet)) = word.split_once('~') {
+            places.refused(
+                &wish(name),
+                Some(subnet),
+                Reach::Subnet,
+                false,
+                "refused",
+                now,
+            );
+        } else if let Some(rest) = word.strip_prefix("died:") {
+            let (name, zone) = rest.split_once(':').expect("a zone");
+            let reach = (zone != "-").then_some(Reach::TypeInZone);
+            places.died(&wish(name), zone, reach, "died", now);
+        } else if let Some(name) = word.strip_prefix("runs:") {
+            places.runs(&wish(name));
+        } else {
+            let (name, rest) = word.split_once('-').expect("a refusal");
+            let (subnet, reach) = rest.split_once(':').expect("a reach");
+            let reach = match reach {
+                "subnet" => Reach::Subnet,
+                "zone" => Reach::Zone,
+                "type" => Reach::TypeInZone,
+                other => panic!("{other}"),
+            };
+            places.refused(&wish(name), Some(subnet), reach, true, "sold out", now);
+        }
+    }
+    expected.assert_eq(&seen.join("\n"));
+}
+
+#[test]
+fn the_last_subnet_that_worked_comes_first() {
+    check(
+        places(true),
+        "m? m+a2 m? x?",
+        expect![[r#"
+        a1 a2 b1
+        a2 b1 a1
+        a2 b1 a1"#]],
+    );
+}
+
+#[test]
+fn where_a_type_is_sold_out_is_remembered_by_zone_and_for_that_type_alone() {
+    check(
+        places(true),
+        "m-a1:type m? x? 61 m?",
+        expect![[r#"
+        b1
+        a2 b1 a1
+        a2 b1 a1"#]],
+    );
+}
+
+#[test]
+fn without_known_zones_it_is_remembered_by_subnet() {
+    check(places(false), "m-a1:type m?", expect!["a2 b1"]);
+}
+
+#[test]
+fn a_full_subnet_is_full_for_all_types_and_a_zone_without_volumes_for_all_subnets_in_it() {
+    check(
+        places(true),
+        "m-a1:subnet m? x? m-a2:zone x?",
+        expect![[r#"
+        a2 b1
+        a2 b1
+        b1"#]],
+    );
+}
+
+#[test]
+fn with_nothing_left_no_call_is_made_and_the_reason_is_told() {
+    check(
+        places(true),
+        "m-a1:type m-b1:type m? x?",
+        expect![[r#"
+        none: sold out
+        a1 a2 b1"#]],
+    );
+}
+
+#[test]
+fn a_refusal_that_is_no_lack_only_moves_on() {
+    check(places(true), "m~a1 m?", expect!["a2 b1 a1"]);
+}
+
+#[test]
+fn after_all_have_refused_the_next_create_begins_elsewhere() {
+    check(places(true), "m~a1 m~a2 m~b1 all m?", expect!["a2 b1 a1"]);
+}
+
+#[test]
+fn the_memory_of_one_lack_after_the_other_grows_longer() {
+    check(
+        places(true),
+        "m-b1:type 61 m? m-b1:type 61 m? 60 m? m-b1:type 239 m? 2 m?",
+        expect![[r#"
+        a1 a2 b1
+        a1 a2
+        a1 a2 b1
+        a1 a2
+        a1 a2 b1"#]],
+    );
+}
+
+#[test]
+fn a_success_ends_the_memory() {
+    check(places(true), "m-b1:type m+b1 m?", expect!["b1 a1 a2"]);
+}
+
+#[test]
+fn a_death_while_launching_counts_like_a_refusal_there() {
+    check(places(true), "died:m:a m?", expect!["b1"]);
+}
+
+#[test]
+fn a_type_of_which_several_die_is_held_until_one_runs() {
+    check(
+        places(true),
+        "died:m:- died:m:- m? died:m:- m? x? runs:m m?",
+        expect![[r#"
+        a1 a2 b1
+        none: died
+        a1 a2 b1
+        a1 a2 b1"#]],
+    );
+    check(
+        Places::new(vec![]),
+        "died:m:- died:m:- died:m:- m? 61 m?",
+        expect![[r#"
+        none: died
+        -"#]],
+    );
+}
+
+#[test]
+fn without_subnets_ec2_chooses() {
+    check(
+        Places::new(vec![]),
+        "m? m-x:type m?",
+        expect![[r#"
+        -
+        -"#]],
+    );
+}
