@@ -167,6 +167,7 @@ impl Handler for Connection {
             self.channels.remove(&ended);
         }
         if self.channels.len() >= CHANNELS_MAX {
+            tracing::debug!(address = %self.address, "a channel too many is refused");
             reply.reject(ChannelOpenFailure::ConnectFailed).await;
         } else {
             self.channels.insert(channel.id(), Use::Idle);
@@ -255,6 +256,7 @@ impl Handler for Connection {
             _ => {}
         }
         self.channels.remove(&channel);
+        tracing::debug!(address = %self.address, channel = %channel, open = self.channels.len(), "a channel is closed");
         Ok(())
     }
 }
@@ -275,6 +277,9 @@ impl Connection {
         let execution = self
             .shared
             .with(|world, now| world.exec(address, user, command, stdin, now));
+        let when = execution.as_ref().map(|execution| execution.when);
+        let shown: String = command.chars().take(160).collect();
+        tracing::debug!(%address, %user, channel = %channel, command = %shown, ?when, "a command");
         let ends = execution.filter(|execution| execution.when != When::Never);
         self.channels.insert(
             channel,

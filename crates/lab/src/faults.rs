@@ -59,7 +59,7 @@ kinds! {
     /// A create is refused for coming too fast.
     CreateRateLimited => "create_rate_limited", first 8, some 0.02, many 0.05, at_most 6;
     /// A create is refused for the account's quota.
-    CreateQuota => "create_quota", first 6, some 0.0, many 0.01, at_most 2;
+    CreateQuota => "create_quota", first 3, some 0.0, many 0.0, at_most 1;
     /// A create is refused for lack of this type. A dispatcher remembers that for a minute, so once must do, early.
     CreateTypeCapacity => "create_type_capacity", first 4, some 0.01, many 0.0, at_most 1;
     /// A create is refused for lack of this quota group.

@@ -218,7 +218,10 @@ impl Container {
         let mut text = String::from("{");
         for name in select {
             let separator = if text.len() > 1 { "," } else { "" };
-            let shown = self.poison.get(name).or_else(|| self.plain.get(name.as_str()));
+            let shown = self
+                .poison
+                .get(name)
+                .or_else(|| self.plain.get(name.as_str()));
             let value = shown.map_or_else(|| self.truth(name).to_string(), Value::to_string);
             text.push_str(&format!("{separator}{}:{value}", json!(name)));
         }

@@ -23,6 +23,10 @@ const SLOW_HANDSHAKE_MS: Span = Span::between(500, 2000);
 /// How long a call hangs where that is a fault, until the connection breaks, ms. (`next_hangs` hangs for ever.)
 pub(super) const HANG_MS: Span = Span::between(6000, 15_000);
 
+/// How many instances there must be before a quota is a fault: a dispatcher takes their number for the quota for a
+/// while, and a quota of three would be all that is tested then.
+const QUOTA_FAULT_FROM: usize = 8;
+
 /// An answer of the cloud, and when it arrives.
 #[derive(Clone, Debug)]
 pub struct CloudReply {
@@ -132,10 +136,9 @@ impl World {
         if group_full || self.faults.strikes(Fault::CreateGroupCapacity) {
             return Err(CloudRefusal::group_capacity(group));
         }
-        let account_full = knobs
-            .quota_max_instances
-            .is_some_and(|most| self.cloud.count() >= most);
-        if account_full || self.cloud.count() > 2 && self.faults.strikes(Fault::CreateQuota) {
+        let alive = self.cloud.count();
+        let account_full = knobs.quota_max_instances.is_some_and(|most| alive >= most);
+        if account_full || alive >= QUOTA_FAULT_FROM && self.faults.strikes(Fault::CreateQuota) {
             return Err(CloudRefusal::quota());
         }
         if self.luck.chance(knobs.error_rate_create) || self.faults.strikes(Fault::CreateError) {
