@@ -94,6 +94,10 @@ impl Answer {
     }
 }
 
+/// An input of this size fits into the window that servers grant at once, and is sent although nobody waits for the
+/// command any more. A runner's document is shorter, its program is not.
+const SHORT_BYTES: usize = 1 << 20;
+
 /// The standard input of a command: one block, then perhaps more. The block that was offered to libssh2 stays where it
 /// is until it has been taken.
 pub(crate) struct Input {
@@ -105,6 +109,11 @@ impl Input {
     /// This, and then the end.
     pub(crate) fn whole(block: Bytes) -> Self {
         Self { block, more: None }
+    }
+
+    /// The end at once.
+    pub(crate) fn nothing() -> Self {
+        Self::whole(Bytes::new())
     }
 
     /// Whatever comes, until the sender is dropped.
@@ -132,6 +141,11 @@ impl Input {
     /// So much of the block has been taken.
     pub(crate) fn taken(&mut self, n: usize) {
         bytes::Buf::advance(&mut self.block, n);
+    }
+
+    /// Whether what is left is little, and all there will be.
+    pub(crate) fn is_short(&self) -> bool {
+        self.more.is_none() && !self.block.is_empty() && self.block.len() <= SHORT_BYTES
     }
 
     /// Whether everything has been taken and nothing more can come.

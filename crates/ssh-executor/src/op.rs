@@ -9,6 +9,9 @@
 //! a packet that libssh2 has sent in part blocks all others until its owner sends the rest. So a cancelled channel is
 //! not dropped: it goes on until what it began has gone out, reads and discards, and is freed once the server has
 //! closed it too. Until then it counts against the limit of channels, as it counts against the server's.
+//!
+//! A command that was told before it was cancelled gets the whole of a short input all the same. Ending its input early
+//! would make it act on half a document, or on none.
 
 use std::io::{Read, Write};
 
@@ -167,6 +170,7 @@ impl Op {
                 self.job.answer.fail(JobError::Denied(format!(
                     "the server does not run the command: {why}"
                 )));
+                self.job.input = Input::nothing();
                 self.stage = Stage::Closing;
                 Ok(true)
             }
@@ -192,6 +196,9 @@ impl Op {
             && self.job.stderr.finish()
         {
             self.finish()?;
+            if !self.writing {
+                self.job.input = Input::nothing();
+            }
             self.stage = Stage::Closing;
             moved = true;
         }
@@ -220,7 +227,7 @@ impl Op {
                 }
                 // The command takes no more input; its output still counts.
                 Err(Fault::Channel(_)) => {
-                    self.job.input = Input::whole(bytes::Bytes::new());
+                    self.job.input = Input::nothing();
                     self.input_ended = true;
                 }
                 Err(fault) => return Err(fault),
@@ -305,17 +312,30 @@ impl Op {
             return Ok(moved);
         }
         // A write that waits for the server's window has sent nothing yet and can be left; any other must go out.
-        if self.writing && self.channel().write_window().remaining > 0 {
+        if (self.writing || self.job.input.is_short())
+            && self.channel().write_window().remaining > 0
+        {
             let channel = self
                 .channel
                 .as_mut()
                 .expect("a channel from Telling to Closing");
-            match lenient(sort_io(channel.write(self.job.input.block()), session))? {
-                None => return Ok(moved),
-                Some(n) => self.job.input.taken(n),
+            match sort_io(channel.write(self.job.input.block()), session) {
+                Ok(Some(0) | None) => {
+                    self.writing = true;
+                    return Ok(moved);
+                }
+                Ok(Some(n)) => {
+                    self.job.input.taken(n);
+                    self.writing = false;
+                    return Ok(true);
+                }
+                // Nobody reads it any more.
+                Err(Fault::Channel(_)) => {
+                    self.job.input = Input::nothing();
+                    self.writing = false;
+                }
+                Err(fault) => return Err(fault),
             }
-            self.writing = false;
-            moved = true;
         }
         if !self.input_ended {
             if !socket.takes_a_packet() {

@@ -38,7 +38,10 @@ async fn most_at_a_time(
 
 /// A command that ends when the mark appears.
 fn until_mark(mark: &Path) -> String {
-    format!("while [ ! -e {} ]; do sleep 0.02; done", mark.display())
+    format!(
+        "while [ -d $(dirname {0}) ] && [ ! -e {0} ]; do sleep 0.02; done",
+        mark.display()
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,6 +128,54 @@ async fn a_command_in_time_out_keeps_its_channel_until_it_ends() {
     );
     assert!(!sshd.mark("third").exists());
     assert_eq!(sshd.n_logins(), 1, "still the same connection");
+}
+
+/// Cancelled at all moments between "not yet sent" and "has read everything": whatever was begun reads all of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_was_begun_gets_its_whole_input_although_nobody_waits_any_more() {
+    const INPUT_BYTES: usize = 300_000;
+    let sshd = Sshd::start();
+    let connection = sshd.connection(|settings| settings.stuck_after = PLENTY);
+    connection.connect(PLENTY).await.expect("connected");
+    let counts = sshd.path("counts");
+    let counting = || Command {
+        stdin: vec![b'x'; INPUT_BYTES].into(),
+        ..command(&format!("wc -c >> {}", counts.display()))
+    };
+    let mut in_time = 0;
+    for round in 1.. {
+        let mut calls = JoinSet::new();
+        for n in 0..16 {
+            let connection = Arc::clone(&connection);
+            let counting = counting();
+            // They are begun one after the other: each is given a little longer than the one before.
+            calls.spawn(async move {
+                tokio::time::timeout(ms(2 * n * round), connection.run(counting))
+                    .await
+                    .is_ok()
+            });
+        }
+        while let Some(ended) = calls.join_next().await {
+            in_time += usize::from(ended.expect("no panic"));
+        }
+        // Begun last, so all others have been told what they will ever be told.
+        connection.run(counting()).await.expect("an answer");
+        in_time += 1;
+        eventually("all that was begun has ended", || {
+            let counted = std::fs::read_to_string(&counts).unwrap_or_default();
+            // The first command was the verification.
+            counted.lines().count() == sshd.n_commands() - 1
+        })
+        .await;
+        let counted = std::fs::read_to_string(&counts).expect("counts");
+        for count in counted.lines() {
+            assert_eq!(count.trim(), INPUT_BYTES.to_string(), "{counted}");
+        }
+        if counted.lines().count() > in_time + 5 {
+            return;
+        }
+        assert!(round < 50, "never cancelled one that had been begun");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
