@@ -27,8 +27,8 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check the configuration: says everything that is wrong with it, each with its remedy.
     ///
-    /// Exit status: 0 if it can be used as it is, 1 if there are warnings only... see `--help` of the exit codes in the
-    /// operator guide; 2 if it cannot be used.
+    /// Exit status: 0 if the dispatcher can start with it (there may be warnings), 1 if it has errors, 2 if there was
+    /// nothing to check.
     ConfigCheck(ConfigArgs),
     /// Print the configuration as it takes effect: the file's values over the defaults, secrets masked.
     ConfigDump(DumpArgs),

@@ -15,7 +15,7 @@ use dispatch_telemetry::{LogSettings, Metrics};
 
 use crate::{
     cli::{Cli, Command, ConfigArgs, DumpArgs, RunArgs, Syntax},
-    drivers,
+    drivers, files,
 };
 
 /// Anything else that went wrong.
@@ -44,7 +44,7 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let metrics = Metrics::new();
-    dispatch_telemetry::init_logging(&log_settings(&loaded)).context("logging cannot be set up")?;
+    let _log = dispatch_telemetry::init_logging(&log_settings(&loaded))?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -56,6 +56,7 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         environment: environment(),
         metrics: Arc::new(metrics),
     };
+    files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod drivers;
+mod files;
 
 use std::process::ExitCode;
 

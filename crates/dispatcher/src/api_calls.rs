@@ -37,14 +37,21 @@ impl Api {
         let list = by(self.deadlines.list);
         let before = client.last_503();
         let answer = Input::Queue(match request {
-            Request::WhoAmI => Event::WhoAmI(client.current_token(deed).await.map_err(failure)),
+            Request::WhoAmI => {
+                let result = client.current_token(deed).await;
+                if result.is_err() {
+                    // The queue cannot be read before this is known.
+                    self.health.polled(&result);
+                }
+                Event::WhoAmI(result.map_err(failure))
+            }
             Request::Poll {
                 token_uuid,
                 known,
                 queued_wanted,
             } => {
                 let result = client.poll(&token_uuid, &known, queued_wanted, list).await;
-                self.health.polled(result.is_ok());
+                self.health.polled(&result);
                 Event::Polled(result.map_err(failure).map(|answer| PollRows {
                     rows: answer.rows,
                     gone: answer.gone,

@@ -20,10 +20,7 @@ use dispatch_runner::{
 use dispatch_ssh_executor::{PrivateKey, SshExecutor};
 use dispatch_telemetry::Metrics;
 use rand::RngExt;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::{mpsc, watch},
-};
+use tokio::sync::{mpsc, watch};
 
 use crate::{
     RunnerBinary, RunnerBinaryError,
@@ -38,12 +35,11 @@ use crate::{
     masking::Mask,
     settings,
     shell::{INPUTS_MAX, Shell, stopped},
+    supervise::{Signals, supervise},
 };
 
 /// Wishes of operators that may wait for the loop.
 const WISHES_MAX: usize = 64;
-/// How long the management API gets to finish after the loop has ended.
-const SERVER_STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// What the daemon is started with.
 pub struct Start {
@@ -99,40 +95,21 @@ pub enum StartError {
 /// Runs the daemon until SIGTERM or SIGINT.
 pub async fn run(start: Start) -> Result<(), StartError> {
     let (stop, stopping) = watch::channel(false);
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-
+    let mut signals = Signals::listen()?;
     let Parts { shell, server, tls } = assemble(start).await?;
     let address = server.as_ref().map(|server| server.address().to_string());
     tracing::info!(
         Listen = address.as_deref().unwrap_or(""),
         "dispatcher started"
     );
-    let mut server = tokio::spawn(serve(server, stopping.clone()));
-    let mut shell = tokio::spawn(shell.run(stopping));
+    let server = tokio::spawn(serve(server, stopping.clone()));
+    let shell = tokio::spawn(shell.run(stopping));
     // Not started by systemd, or an old one: nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => { stop.send_replace(true); }
-            _ = interrupt.recv() => { stop.send_replace(true); }
-            _ = hang_up.recv() => reload(tls.as_deref()),
-            ended = &mut shell => {
-                let asked = *stop.borrow();
-                stop.send_replace(true);
-                let _ = tokio::time::timeout(SERVER_STOP_WITHIN, &mut server).await;
-                return match ended {
-                    Ok(()) if asked => {
-                        tracing::info!("dispatcher stopped");
-                        Ok(())
-                    }
-                    Ok(()) => Err(StartError::LoopDied("it returned".to_owned())),
-                    Err(error) => Err(StartError::LoopDied(error.to_string())),
-                };
-            }
-        }
-    }
+    supervise(shell, server, stop, tls.as_deref(), async || {
+        signals.next().await
+    })
+    .await
 }
 
 /// The parts of a daemon, ready to run.
@@ -154,6 +131,7 @@ async fn assemble(start: Start) -> Result<Parts, StartError> {
     let health = Arc::new(Health::new(
         clock,
         config.cloud_vms.poll_interval,
+        config.cloud_vms.timeout_api,
         config.cloud_vms.sync_interval,
     ));
     let types = settings::types(config);
@@ -199,6 +177,10 @@ async fn assemble(start: Start) -> Result<Parts, StartError> {
         init_command: config.cloud_vms.instance_init_command.reveal().clone(),
         health: Arc::clone(&health),
     };
+    if let Some(binary) = &binary {
+        // Ends when nobody takes its inputs any more.
+        tokio::spawn(Arc::clone(binary).keep_looking(inputs_sender.clone()));
+    }
     let on_instance = on_instance(&loaded, clock, &login, binary)?;
     let watch_script = Arc::from(watch_script(&login, WATCH_DIRECTORY));
     let hands = Hands::new(
@@ -442,14 +424,6 @@ async fn serve(server: Option<Server>, mut stop: watch::Receiver<bool>) {
     match server {
         Some(server) => server.run(stop).await,
         None => stopped(&mut stop).await,
-    }
-}
-
-fn reload(tls: Option<&Tls>) {
-    match tls.map(Tls::reload) {
-        None => tracing::info!("SIGHUP: there is no certificate to read again"),
-        Some(Ok(())) => tracing::info!("SIGHUP: certificate read again"),
-        Some(Err(error)) => tracing::error!(%error, "SIGHUP: the old certificate stays in use"),
     }
 }
 

@@ -1,7 +1,11 @@
 //! Whether the dispatcher does its work (facts K31): polls and lists come in, the loop turns, nothing was set aside.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    fmt,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,74 +14,60 @@ use dispatch_model::Time;
 
 use crate::clock::Clock;
 
-/// When things last went well; written by the calls, read by the management API.
-#[derive(Debug)]
-pub(crate) struct Health {
-    clock: Clock,
-    poll_stale_after: Duration,
-    list_stale_after: Duration,
-    polled_at: AtomicU64,
-    listed_at: AtomicU64,
-    turned_at: AtomicU64,
-}
-
 /// The loop turns at least this often while all is well, if only to show that it does.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Without a turn for this long the loop is stuck.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
+/// So many intervals in which nothing succeeded are a fault: one lost answer is none.
+const INTERVALS: u32 = 3;
+/// A list of instances that is not answered for so long is a fault. Clouds answer within seconds.
+const LIST_ANSWERED_WITHIN: Duration = Duration::from_secs(120);
+
+/// When things last went well; written by the calls, read by the management API.
+#[derive(Debug)]
+pub(crate) struct Health {
+    clock: Clock,
+    polls: Attempts,
+    lists: Attempts,
+    turned_at: AtomicU64,
+}
 
 impl Health {
-    /// A poll or a list that is overdue by several intervals is a fault.
-    pub(crate) fn new(clock: Clock, poll_interval: Duration, sync_interval: Duration) -> Health {
-        let now = clock.time().millis();
+    /// Nothing is wrong yet. Whoever asks the API waits for `timeout_api` at most.
+    pub(crate) fn new(
+        clock: Clock,
+        poll_interval: Duration,
+        timeout_api: Duration,
+        sync_interval: Duration,
+    ) -> Health {
+        let now = clock.time();
         Health {
             clock,
-            poll_stale_after: (poll_interval * 3).max(Duration::from_secs(90)),
-            list_stale_after: (sync_interval * 3).max(Duration::from_secs(180)),
-            polled_at: AtomicU64::new(now),
-            listed_at: AtomicU64::new(now),
-            turned_at: AtomicU64::new(now),
+            polls: Attempts::new(poll_interval, timeout_api * INTERVALS, now),
+            lists: Attempts::new(sync_interval, LIST_ANSWERED_WITHIN, now),
+            turned_at: AtomicU64::new(now.millis()),
         }
     }
 
-    /// A poll of the container queue was answered.
-    pub(crate) fn polled(&self, ok: bool) {
-        self.note(&self.polled_at, ok);
+    /// A poll of the container queue was answered, or failed.
+    pub(crate) fn polled<T, E: fmt::Display>(&self, result: &Result<T, E>) {
+        self.polls.note(result, self.clock.time());
     }
 
-    /// A list of the instances was answered.
-    pub(crate) fn listed(&self, ok: bool) {
-        self.note(&self.listed_at, ok);
+    /// A list of the instances was answered, or failed.
+    pub(crate) fn listed<T, E: fmt::Display>(&self, result: &Result<T, E>) {
+        self.lists.note(result, self.clock.time());
     }
 
     /// The loop turned.
     pub(crate) fn turned(&self) {
-        self.note(&self.turned_at, true);
+        self.turned_at
+            .store(self.clock.time().millis(), Ordering::Relaxed);
     }
 
     /// What is wrong, if something is.
     pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), String> {
-        let now = self.clock.time();
-        let age = |at: &AtomicU64| now.since(Time::from_millis(at.load(Ordering::Relaxed)));
-        let mut faults = Vec::new();
-        if age(&self.turned_at) > STUCK_AFTER {
-            faults.push(format!(
-                "the dispatcher's loop has been stuck for {} s",
-                age(&self.turned_at).as_secs()
-            ));
-        }
-        if age(&self.polled_at) > self.poll_stale_after {
-            faults.push(format!(
-                "the container queue has not been read for {} s",
-                age(&self.polled_at).as_secs()
-            ));
-        }
-        if age(&self.listed_at) > self.list_stale_after {
-            faults.push(format!(
-                "the cloud has not listed the instances for {} s",
-                age(&self.listed_at).as_secs()
-            ));
-        }
+        let mut faults = self.overdue();
         if let Some(hold) = &snapshot.pool.hold
             && hold.cause == dispatch_model::HoldCause::RunnerUnreadable
         {
@@ -99,9 +89,141 @@ impl Health {
         }
     }
 
-    fn note(&self, at: &AtomicU64, ok: bool) {
-        if ok {
-            at.store(self.clock.time().millis(), Ordering::Relaxed);
+    /// What should have happened and has not.
+    fn overdue(&self) -> Vec<String> {
+        let now = self.clock.time();
+        let turned = now.since(Time::from_millis(self.turned_at.load(Ordering::Relaxed)));
+        let stuck = (turned > STUCK_AFTER).then(|| {
+            let secs = turned.as_secs();
+            format!("the dispatcher's loop has been stuck for {secs} s")
+        });
+        let polls = self
+            .polls
+            .fault("the container queue has not been read", now);
+        let lists = self
+            .lists
+            .fault("the cloud has not listed the instances", now);
+        [stuck, polls, lists].into_iter().flatten().collect()
+    }
+}
+
+/// What is attempted again and again, and must succeed from time to time.
+#[derive(Debug)]
+struct Attempts {
+    /// With failures alone for so long, something is wrong.
+    failing_max: Duration,
+    /// Without a success for so long, something is wrong even if nothing has failed.
+    silent_max: Duration,
+    last: Mutex<Last>,
+}
+
+#[derive(Debug)]
+struct Last {
+    success_at: Time,
+    /// Why the latest attempt failed, if it did.
+    failure: Option<String>,
+}
+
+impl Attempts {
+    fn new(interval: Duration, answered_within: Duration, now: Time) -> Attempts {
+        let failing_max = interval * INTERVALS;
+        Attempts {
+            failing_max,
+            silent_max: failing_max + answered_within,
+            last: Mutex::new(Last {
+                success_at: now,
+                failure: None,
+            }),
         }
+    }
+
+    fn note<T, E: fmt::Display>(&self, result: &Result<T, E>, now: Time) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(_) => {
+                last.success_at = now;
+                last.failure = None;
+            }
+            Err(error) => last.failure = Some(error.to_string()),
+        }
+    }
+
+    fn fault(&self, what: &str, now: Time) -> Option<String> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let age = now.since(last.success_at);
+        let (limit, reason) = match &last.failure {
+            Some(failure) => (self.failing_max, failure.as_str()),
+            None => (self.silent_max, "no answer"),
+        };
+        (age > limit).then(|| format!("{what} for {} s: {reason}", age.as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+    const TIMEOUT_API: Duration = Duration::from_secs(60);
+
+    async fn after(secs: u64) {
+        tokio::time::advance(Duration::from_secs(secs)).await;
+    }
+
+    fn health() -> Health {
+        Health::new(Clock::start(), INTERVAL, TIMEOUT_API, 6 * INTERVAL)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn polls_that_fail_for_three_intervals_are_a_fault_until_one_succeeds() {
+        let health = health();
+        after(25).await;
+        health.turned();
+        health.polled(&Err::<(), _>("connection refused"));
+        assert_eq!(health.overdue(), Vec::<String>::new());
+        after(6).await;
+        assert_eq!(
+            health.overdue(),
+            ["the container queue has not been read for 31 s: connection refused"]
+        );
+        health.polled(&Ok::<_, String>(()));
+        assert_eq!(health.overdue(), Vec::<String>::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_api_is_no_fault_and_a_silent_one_is() {
+        let health = health();
+        for _ in 0..5 {
+            after(110).await;
+            health.turned();
+            health.listed(&Ok::<_, String>(()));
+            assert_eq!(health.overdue(), Vec::<String>::new());
+            health.polled(&Ok::<_, String>(()));
+        }
+        after(211).await;
+        health.turned();
+        health.listed(&Ok::<_, String>(()));
+        assert_eq!(
+            health.overdue(),
+            ["the container queue has not been read for 211 s: no answer"]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cloud_that_does_not_list_and_a_loop_that_does_not_turn_are_faults() {
+        let health = health();
+        after(181).await;
+        health.polled(&Ok::<_, String>(()));
+        health.listed(&Err::<(), _>("quota service is down"));
+        assert_eq!(
+            health.overdue(),
+            [
+                "the dispatcher's loop has been stuck for 181 s",
+                "the cloud has not listed the instances for 181 s: quota service is down",
+            ]
+        );
+        health.turned();
+        health.listed(&Ok::<_, String>(()));
+        assert_eq!(health.overdue(), Vec::<String>::new());
     }
 }

@@ -19,6 +19,7 @@ mod render;
 mod runner_binary;
 mod settings;
 mod shell;
+mod supervise;
 
 pub use daemon::{Environment, Start, StartError, run};
 pub use runner_binary::{RunnerBinary, RunnerBinaryError};

@@ -40,6 +40,7 @@ impl Shell {
         let mut shown_at = self.clock.time();
         let mut stale = true;
         let mut stop_by: Option<Time> = None;
+        let mut answers = Vec::new();
         loop {
             let beat = self.clock.time() + health::HEARTBEAT;
             let show_at = stale.then(|| shown_at + SHOW_EVERY);
@@ -64,8 +65,10 @@ impl Shell {
                     stale = true;
                 }
                 Some((wish, answer)) = self.wishes.recv() => {
-                    // Nobody waits for the answer any more if the client has hung up.
-                    let _ = answer.send(self.brain.wish(wish, self.clock.now()));
+                    answers.push((answer, self.brain.wish(wish, self.clock.now())));
+                    while let Ok((wish, answer)) = self.wishes.try_recv() {
+                        answers.push((answer, self.brain.wish(wish, self.clock.now())));
+                    }
                     stale = true;
                 }
                 () = self.hands.reap() => {}
@@ -74,11 +77,16 @@ impl Shell {
             stale |= self.think_and_obey();
             self.health.turned();
             let now = self.clock.time();
-            if stale && now >= shown_at + SHOW_EVERY {
+            if stale && (now >= shown_at + SHOW_EVERY || !answers.is_empty()) {
                 self.snapshots
                     .send_replace(Arc::new(self.brain.snapshot(self.clock.now())));
                 shown_at = now;
                 stale = false;
+            }
+            // Whoever looks after the answer sees what has become of the wish.
+            for (answer, granted) in answers.drain(..) {
+                // Nobody waits for it any more if the client has hung up.
+                let _ = answer.send(granted);
             }
             if stop_by.is_some_and(|by| now >= by || self.hands.n_calls() == 0) {
                 return;

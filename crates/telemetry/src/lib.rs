@@ -9,7 +9,9 @@ mod exposition;
 mod gauges;
 mod logging;
 mod metrics;
+mod outlet;
 
 pub use catalog::{CATALOG, Kind, Metric};
 pub use logging::{LogError, LogSettings, init_logging};
 pub use metrics::{Metrics, PlanFigures, ServerLoad};
+pub use outlet::LogGuard;

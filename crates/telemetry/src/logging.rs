@@ -14,6 +14,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use crate::outlet::{LogGuard, Outlet};
+
 /// How to log.
 #[derive(Clone, Debug)]
 pub struct LogSettings {
@@ -30,25 +32,32 @@ pub struct LogSettings {
 #[error("logging cannot be set up: {0}")]
 pub struct LogError(String);
 
-/// Logs to standard error from now on. Libraries below us are heard only when something is wrong with them.
-pub fn init_logging(settings: &LogSettings) -> Result<(), LogError> {
+/// Logs to standard error from now on, until the guard is dropped. Libraries below us are heard only when something is
+/// wrong with them.
+pub fn init_logging(settings: &LogSettings) -> Result<LogGuard, LogError> {
     let quiet = "hyper=warn,hyper_util=warn,reqwest=warn,h2=warn,rustls=warn,aws_config=warn,aws_smithy_runtime=warn";
     let filter = EnvFilter::try_new(format!("{},{quiet}", settings.level))
         .map_err(|e| LogError(e.to_string()))?;
+    let (outlet, guard) = Outlet::start(io::stderr()).map_err(|e| LogError(e.to_string()))?;
     let form = Form {
+        outlet: outlet.clone(),
         json: settings.json,
         cluster_id: settings.cluster_id.clone(),
         pid: process::id(),
     };
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(move || outlet.clone())
+        // It would complain on standard error about standard error, and panic if that is closed.
+        .log_internal_errors(false)
         .event_format(form)
         .finish();
-    tracing::subscriber::set_global_default(subscriber).map_err(|e| LogError(e.to_string()))
+    tracing::subscriber::set_global_default(subscriber).map_err(|e| LogError(e.to_string()))?;
+    Ok(guard)
 }
 
 struct Form {
+    outlet: Outlet,
     json: bool,
     cluster_id: String,
     pid: u32,
@@ -68,11 +77,19 @@ where
     ) -> fmt::Result {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        writeln!(
-            writer,
-            "{}",
-            self.line(*event.metadata().level(), fields, Timestamp::now())
-        )
+        let now = Timestamp::now();
+        let lost = self.outlet.take_lost();
+        if lost > 0 {
+            let message =
+                format!("{lost} lines of the log found no room, because nobody took them");
+            let note = Fields {
+                message,
+                others: Map::new(),
+            };
+            writeln!(writer, "{}", self.line(Level::WARN, note, now))?;
+        }
+        let line = self.line(*event.metadata().level(), fields, now);
+        writeln!(writer, "{line}")
     }
 }
 
@@ -176,6 +193,7 @@ mod tests {
             }
         };
         let form = |json| Form {
+            outlet: Outlet::default(),
             json,
             cluster_id: "zzzzz".to_owned(),
             pid: 7,
