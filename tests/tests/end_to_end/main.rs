@@ -1,0 +1,17 @@
+//! The programs as processes of their own against the lab in this process: what an operator would see, end to end.
+//!
+//! Each test starts its own lab and its own daemon. Nothing sleeps: `eventually` looks until it sees.
+
+mod support;
+
+mod adversity;
+mod deployment;
+mod exit_codes;
+mod health;
+mod loopback;
+mod real_machines;
+mod recordings;
+mod restarts;
+mod secrets;
+mod service;
+mod tls;
