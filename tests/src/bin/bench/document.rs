@@ -2,8 +2,6 @@
 
 use std::{fmt::Write, fs, path::PathBuf, process::Command};
 
-use anyhow::Context;
-
 use crate::table::Line;
 
 /// On what, and when.
@@ -54,13 +52,11 @@ fn commit() -> Option<String> {
     (output.status.success() && !text.is_empty()).then(|| text.to_owned())
 }
 
-/// Where the document belongs.
-pub(crate) fn usual_place() -> anyhow::Result<PathBuf> {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").context(
-        "which workspace this is, is known only under cargo; name the file with --document",
-    )?;
-    let place = PathBuf::from(package).join("../docs/performance.md");
-    place.canonicalize().or_else(|_| Ok(place.clone()))
+/// Where the document belongs. Cargo says which workspace this is; run by itself, the program does not know.
+pub(crate) fn usual_place() -> Option<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")?;
+    let workspace = PathBuf::from(package).parent()?.to_owned();
+    Some(workspace.join("docs/performance.md"))
 }
 
 /// The document.

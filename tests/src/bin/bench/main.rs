@@ -98,7 +98,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let complete = wanted.len() == ROWS.len() && !arguments.quick;
     let place = match &arguments.document {
         Some(place) => Some(place.clone()),
-        None if complete => Some(document::usual_place()?),
+        None if complete => document::usual_place(),
         None => None,
     };
     if let Some(place) = place {
