@@ -148,9 +148,10 @@ impl Account {
             .map_err(Failure::Held)?;
         tokio::time::sleep(turn.since(now)).await;
         let answer = tokio::time::timeout(ANSWER_WITHIN, send).await;
-        let result = answer
-            .unwrap_or_else(|_| Err(SdkError::timeout_error("no answer in time")))
-            .map_err(Failure::of);
+        let result = match answer {
+            Ok(answer) => answer.map_err(Failure::of),
+            Err(_) => Err(Failure::Unknown("no answer in time".to_owned())),
+        };
         match &result {
             Ok(_) => self.pace(action).answered(),
             Err(failure) => match verdict(failure) {
@@ -198,10 +199,7 @@ impl Account {
                 let Some(verdict) = verdict(failure) else {
                     return CloudError::new(if_unknown, format!("{name}: {message}"));
                 };
-                let until = match self.pace(action).turn(Duration::ZERO, self.now()) {
-                    Err(until) => until,
-                    Ok(now) => now + Duration::from_secs(1),
-                };
+                let until = self.pace(action).not_before();
                 let class = atlas::class(verdict, group, until);
                 let code = match failure.code() {
                     "" => format!("HTTP status {status}"),

@@ -93,6 +93,11 @@ impl Pace {
         self.not_before
     }
 
+    /// Until when no call is sent because one was throttled.
+    pub(crate) fn not_before(&self) -> Time {
+        self.not_before
+    }
+
     /// A call was answered in any other way (facts E6, K28).
     pub(crate) fn answered(&mut self) {
         self.delay = Duration::ZERO;

@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -32,7 +32,7 @@ struct Moto {
 }
 
 impl Moto {
-    fn start() -> Moto {
+    async fn start() -> Moto {
         let port = {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
             listener.local_addr().expect("an address").port()
@@ -57,13 +57,13 @@ impl Moto {
             process,
             address: format!("127.0.0.1:{port}"),
         };
-        let began = Instant::now();
+        let began = tokio::time::Instant::now();
         while TcpStream::connect(&moto.address).is_err() {
             assert!(
                 began.elapsed() < Duration::from_secs(60),
                 "moto does not answer: run cargo xtask setup"
             );
-            std::thread::sleep(Duration::from_millis(50));
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         moto
     }
@@ -224,9 +224,7 @@ fn public_key(kind: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_driver_keeps_to_the_contract_on_moto() {
-    let moto = tokio::task::spawn_blocking(Moto::start)
-        .await
-        .expect("moto");
+    let moto = Moto::start().await;
     let image = moto
         .texts("Action=DescribeImages&Owner.1=amazon", "imageId")
         .swap_remove(0);

@@ -141,7 +141,7 @@ impl Account {
             "RunInstances" => self.run_instances(form, world, now),
             "DescribeInstances" => self.describe_instances(form, world, now),
             "TerminateInstances" => {
-                self.each_instance(form, "InstanceId", world, now, |id| CloudCall::Destroy(id))
+                self.each_instance(form, "InstanceId", world, now, CloudCall::Destroy)
             }
             "CreateTags" => {
                 let tags = form.tags("Tag");

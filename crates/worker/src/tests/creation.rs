@@ -412,6 +412,32 @@ fn an_account_that_refuses_the_first_instance_is_asked_again_after_a_minute() {
 }
 
 #[test]
+fn a_lack_of_a_whole_market_holds_its_types_and_no_others() {
+    check(
+        "
+        0    listed
+        0    create spot
+        1    create-fails w1 market
+        1    create spot
+        1    create small
+        ",
+        expect![[r#"
+            0.000s listed
+                surveyed 0
+            0.000s create spot
+              > create w1 spot
+            1.000s create-fails w1 market
+                w1 creation failed: market (Capacity(Market), 1s)
+                hold spot: capacity until 61.000s
+            1.000s create spot
+                create spot refused: capacity: market
+            1.000s create small
+              > create w2 small
+        "#]],
+    );
+}
+
+#[test]
 fn capacity_is_held_by_type_and_market_or_by_group() {
     check(
         "

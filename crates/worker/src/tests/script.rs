@@ -461,6 +461,7 @@ fn cloud_failure(word: &str) -> Failure {
     let class = match word.split_once('=').unwrap_or((word, "")) {
         ("quota", _) => CloudErrorClass::Quota,
         ("type", _) => CloudErrorClass::Capacity(CapacityScope::Type),
+        ("market", _) => CloudErrorClass::Capacity(CapacityScope::Market),
         ("group", name) => CloudErrorClass::Capacity(CapacityScope::QuotaGroup(name.to_owned())),
         ("rate", until) => CloudErrorClass::RateLimited(Time::from_secs(until.parse().unwrap())),
         ("refused", _) => CloudErrorClass::Refused,
