@@ -101,11 +101,15 @@ async fn twenty_containers_run_on_real_sshd_machines_while_the_operator_steers_t
     };
     assert_eq!(behavior(&held), Some("hold".into()));
     assert_eq!(behavior(&drained), Some("drain".into()));
-    assert!(
-        steer(&["containers", "show", &long[0]])
-            .await
-            .contains("Running")
-    );
+    // The dispatcher learns of it with the next poll.
+    eventually("ctl shows that it runs", async || {
+        holds(
+            steer(&["containers", "show", &long[0]])
+                .await
+                .contains("Running"),
+        )
+    })
+    .await;
 
     rig.all_in_state(&short, "Complete").await;
     rig.all_in_state(&long, "Complete").await;
