@@ -10,7 +10,6 @@ use crate::{
     account::{Account, Action},
     atlas::{self, Kind, Reach},
     places::Wish,
-    prices::PriceKey,
 };
 
 /// EC2 shows at most so many at once.
@@ -24,20 +23,10 @@ impl Account {
         let described = self.describe(tags).await?;
         let (gone, alive): (Vec<_>, Vec<_>) = described.into_iter().partition(is_gone);
         self.learn_from_the_dead(&gone);
-        let now = self.now();
         for instance in &alive {
             if state(instance) == Some(&InstanceStateName::Running) {
                 self.places().runs(&wish(instance));
             }
-        }
-        let spot: Vec<PriceKey> = alive
-            .iter()
-            .filter(|i| is_spot(i))
-            .filter_map(price_key)
-            .collect();
-        let due = self.prices().due(&spot, now);
-        if !due.is_empty() {
-            self.ask_for_prices(due, &spot).await;
         }
         Ok(alive.iter().map(instance).collect())
     }
@@ -185,10 +174,6 @@ fn is_spot(described: &Described) -> bool {
 
 fn zone(described: &Described) -> Option<String> {
     described.placement.as_ref()?.availability_zone.clone()
-}
-
-pub(crate) fn price_key(described: &Described) -> Option<PriceKey> {
-    Some((provider_type(described), zone(described)?))
 }
 
 fn state(described: &Described) -> Option<&InstanceStateName> {

@@ -13,7 +13,6 @@ mod memory;
 mod pace;
 mod parameters;
 mod places;
-mod prices;
 mod quota_group;
 mod tags;
 

@@ -1,32 +1,23 @@
-//! The calls around instances: tags, ends, key pairs, zones, prices.
+//! The calls around instances: tags, ends, key pairs, zones.
 
 use std::time::Duration;
 
-use aws_sdk_ec2::{
-    primitives::{Blob, DateTime},
-    types::{InstanceType, ResourceType},
-};
+use aws_sdk_ec2::{primitives::Blob, types::ResourceType};
 use dispatch_cloud::{CloudError, Tags};
 use dispatch_model::{CloudErrorClass, InstanceId};
-use jiff::Timestamp;
 
 use crate::{
     account::{Account, Action},
     describe::filter,
     failure::Failure,
     fingerprint::fingerprints,
-    prices::{Point, PriceKey},
     request::{sdk_tags, specification},
     tags,
 };
 
-/// EC2's name for the prices of ordinary Linux (facts E17).
-const PRODUCT: &str = "Linux/UNIX";
 /// A fresh instance may not be known everywhere yet: so often is a call about it repeated, with growing pauses.
 const FRESH_TRIES: u32 = 4;
 const FRESH_PAUSE: Duration = Duration::from_millis(250);
-/// More pages of prices are not read.
-const PRICE_PAGES_MAX: usize = 200;
 
 impl Account {
     /// Sets these tags, the reserved ones excepted (facts K28).
@@ -189,64 +180,8 @@ impl Account {
             }
         }
     }
-
-    /// Asks what these types have cost. That it fails hurts nobody: it is asked again after the interval.
-    pub(crate) async fn ask_for_prices(&self, types: Vec<String>, used: &[PriceKey]) {
-        let look_back = self.prices().look_back();
-        let types: Vec<InstanceType> = types
-            .iter()
-            .map(|name| InstanceType::from(name.as_str()))
-            .collect();
-        let since = start_time(look_back);
-        let mut points: Vec<(PriceKey, Point)> = Vec::new();
-        let mut token: Option<String> = None;
-        for _ in 0..PRICE_PAGES_MAX {
-            let names: Vec<String> = types.iter().map(|name| name.as_str().to_owned()).collect();
-            let send = self
-                .client
-                .describe_spot_price_history()
-                .filters(filter("instance-type", &names))
-                .filters(filter("product-description", [&PRODUCT.to_owned()]))
-                .start_time(since)
-                .set_next_token(token.take())
-                .send();
-            let page = match self.call(Action::DescribeSpotPriceHistory, send).await {
-                Ok(page) => page,
-                Err(failure) => {
-                    let action = Action::DescribeSpotPriceHistory;
-                    let error = self.error(action, &failure, "", CloudErrorClass::Transient);
-                    tracing::warn!(%error, "the prices of spot instances are not known");
-                    break;
-                }
-            };
-            let rows = page.spot_price_history.unwrap_or_default();
-            points.extend(rows.into_iter().filter_map(|row| {
-                let key = (
-                    row.instance_type?.as_str().to_owned(),
-                    row.availability_zone?,
-                );
-                let at = Timestamp::from_second(row.timestamp?.secs()).ok()?;
-                Some((key, (at, row.spot_price?.parse().ok()?)))
-            }));
-            token = page.next_token.filter(|token| !token.is_empty());
-            if token.is_none() {
-                break;
-            }
-        }
-        let now = self.now();
-        self.prices().told(used, points, now);
-    }
 }
 
 fn is_not_found(failure: &Failure) -> bool {
     matches!(failure.code(), "InvalidInstanceID.NotFound" | "InvalidID")
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "EC2 dates prices by the wall clock"
-)]
-fn start_time(look_back: Duration) -> DateTime {
-    let now = std::time::SystemTime::now();
-    DateTime::from(now.checked_sub(look_back).unwrap_or(std::time::UNIX_EPOCH))
 }

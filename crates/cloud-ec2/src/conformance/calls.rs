@@ -107,7 +107,6 @@ async fn k28_the_zone_of_spot_instances_is_read_from_the_list() {
     stage.create("m5.spot", "s").await.expect("an instance");
     stage.list().await.expect("a list");
     assert_eq!(stage.calls("DescribeInstanceStatus"), 0);
-    assert_eq!(stage.calls("DescribeSpotPriceHistory"), 1);
 }
 
 /// Facts E16, E22, §2.8.1; K28: tags on volumes and network interfaces, the secret on neither.
@@ -165,48 +164,6 @@ async fn e16_e22_the_whole_create_is_as_specified() {
             "{key} tells the secret"
         );
     }
-}
-
-/// Facts E17–E19 (the arithmetic is checked where it is).
-#[tokio::test]
-async fn e17_e18_e19_prices_are_asked_for_as_specified() {
-    let setup = Setup::default().ec2(|settings| settings.empty_tokens = true);
-    let stage = setup.start().await;
-    stage.create("m5.spot", "s1").await.expect("an instance");
-    stage.create("m5.spot", "s2").await.expect("an instance");
-    for _ in 0..2 {
-        stage.list().await.expect("a list");
-    }
-    let forms = stage.forms("DescribeSpotPriceHistory");
-    assert_eq!(
-        forms.len(),
-        1,
-        "once within the interval, and an empty token ends it"
-    );
-    has(
-        &forms[0],
-        &[
-            ("Filter.1.Name", "instance-type"),
-            ("Filter.1.Value.1", "m5.spot"),
-            ("Filter.2.Name", "product-description"),
-            ("Filter.2.Value.1", "Linux/UNIX"),
-        ],
-    );
-    assert!(!forms[0].contains_key("Filter.1.Value.2") && forms[0].contains_key("StartTime"));
-    let key = ("m5.spot".to_owned(), "lab-1a".to_owned());
-    let plain = stage.account.prices().of(&key, 0, 0.1);
-    let with_scratch = stage.account.prices().of(&key, 640, 0.1);
-    assert_eq!(plain.len(), 2);
-    assert!(with_scratch[0].1 > plain[0].1 && plain[0].0 > plain[1].0);
-}
-
-#[tokio::test]
-async fn e18_an_interval_of_zero_looks_up_no_prices() {
-    let setup = Setup::default().parameter("SpotPriceUpdateInterval", json!("0"));
-    let stage = setup.start().await;
-    stage.create("m5.spot", "s").await.expect("an instance");
-    stage.list().await.expect("a list");
-    assert_eq!(stage.calls("DescribeSpotPriceHistory"), 0);
 }
 
 /// Facts E15.

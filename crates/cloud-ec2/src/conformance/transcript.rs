@@ -12,8 +12,9 @@ use super::stage::{Setup, order};
 
 type Form = BTreeMap<String, String>;
 
-/// Calls that we do not make: the zone of spot instances is in DescribeInstances already (facts K28).
-const NOT_MADE: &[&str] = &["DescribeInstanceStatus"];
+/// Calls that we do not make: the zone of spot instances is in DescribeInstances already (facts K28), and prices are not
+/// passed on to runners yet.
+const NOT_MADE: &[&str] = &["DescribeInstanceStatus", "DescribeSpotPriceHistory"];
 
 fn recorded() -> Vec<Form> {
     let path =
