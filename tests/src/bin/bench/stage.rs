@@ -197,8 +197,7 @@ pub(crate) fn submit(
 }
 
 fn settings(setup: &Setup) -> Settings {
-    let mut settings = Settings::default();
-    settings.instance_types = vec![InstanceType {
+    let instance_type = InstanceType {
         name: format!("type{}", setup.vcpus),
         provider_type: format!("lab.{}", setup.vcpus),
         vcpus: setup.vcpus,
@@ -207,7 +206,11 @@ fn settings(setup: &Setup) -> Settings {
         price: 0.1 * f64::from(setup.vcpus),
         preemptible: false,
         gpus: 0,
-    }];
+    };
+    let mut settings = Settings {
+        instance_types: vec![instance_type],
+        ..Settings::default()
+    };
     settings.api.latency_ms = Span::exactly(20);
     settings.cloud.create_latency_ms = Span::exactly(300);
     settings.cloud.list_latency_ms = Span::exactly(200);
