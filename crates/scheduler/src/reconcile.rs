@@ -113,7 +113,8 @@ impl fmt::Display for KillReason {
 /// - A runner is ended when its container is not wanted (priority 0), has ended, is Queued again, is not in the queue,
 ///   or has another runner that was there first.
 /// - A Running container is cancelled when its runner has gone and an answer of the API that was asked for since still
-///   says Running; or when it is on no worker at all. Neither while a worker may yet turn out to run it.
+///   says Running; or when it is on no worker at all. Neither while a worker may yet turn out to run it, be it by the
+///   last start of a dead daemon, which arrives late.
 /// - A Locked container is unlocked when its runner has gone and the API, asked since, still says Locked; when its
 ///   priority is 0; and when it was locked before this daemon started, waiting for silent workers has ended, and the
 ///   API and the workers that did answer were asked again meanwhile (facts K2). If no worker is silent, such a lock is
@@ -240,7 +241,8 @@ impl Look<'_> {
     }
 
     fn running_without_runner(&mut self, entry: &QueueEntry, runners: &Runners) {
-        if let Some(until) = self.hidden_until {
+        let late_until = self.recovery.late_starts_until(self.now);
+        if let Some(until) = self.hidden_until.max(late_until) {
             self.look_again(until);
             return;
         }

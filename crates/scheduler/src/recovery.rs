@@ -15,6 +15,9 @@ use dispatch_model::{
 pub struct Recovery {
     give_up_at: Time,
     unknown_patience: Duration,
+    /// Until when a start that an earlier daemon has sent may still show, if any instance of its was found.
+    late_starts_until: Time,
+    found_any: bool,
     surveyed: bool,
     silent: BTreeSet<WorkerId>,
     /// When something last became known about an adopted worker: it answered, came or went.
@@ -30,6 +33,8 @@ impl Recovery {
         Recovery {
             give_up_at: now + stale_lock_timeout,
             unknown_patience,
+            late_starts_until: now + stale_lock_timeout + stale_lock_timeout / 4,
+            found_any: false,
             surveyed: false,
             silent: BTreeSet::new(),
             news_at: None,
@@ -41,6 +46,8 @@ impl Recovery {
         Recovery {
             give_up_at: Time::ZERO,
             unknown_patience: Duration::ZERO,
+            late_starts_until: Time::ZERO,
+            found_any: false,
             surveyed: true,
             silent: BTreeSet::new(),
             news_at: None,
@@ -56,6 +63,7 @@ impl Recovery {
             .filter(|worker| is_silent(worker))
             .map(|worker| worker.id)
             .collect();
+        self.found_any |= !silent.is_empty();
         if !self.surveyed || silent != self.silent {
             self.surveyed = true;
             self.silent = silent;
@@ -113,6 +121,12 @@ impl Recovery {
     pub(crate) fn may_hide_a_runner(&self, worker: &WorkerView, now: Time) -> Option<Time> {
         let until = worker.state_since + self.unknown_patience;
         (is_silent(worker) && now < until).then_some(until)
+    }
+
+    /// Until when a Running container without a runner may have one after all: the last start of a dead daemon may
+    /// have arrived on an instance after that was asked what runs on it. Until then each is asked again.
+    pub(crate) fn late_starts_until(&self, now: Time) -> Option<Time> {
+        (self.found_any && now < self.late_starts_until).then_some(self.late_starts_until)
     }
 
     /// When something last became known about an adopted worker.

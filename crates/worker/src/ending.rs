@@ -75,6 +75,8 @@ impl Worker {
         {
             if self.boot_outcome.is_none() && self.address.is_none() {
                 self.give_up_boot(desk);
+            } else if self.wants_last_look(at) {
+                self.probe_within(Duration::ZERO, desk);
             } else {
                 self.shut_down(reason, desk);
             }
@@ -83,7 +85,18 @@ impl Worker {
 
     /// When `end_if_due` will have something to do.
     pub(crate) fn end_due(&self, desk: &Desk) -> Option<Time> {
-        self.end(desk).map(|(at, _)| at)
+        let (at, _) = self.end(desk)?;
+        // The last look is under way: its answer decides.
+        let looking = at <= desk.time() && self.wants_last_look(at);
+        (!looking).then_some(at)
+    }
+
+    /// Before an instance goes that seems to have been idle for long, it is asked once more: the last start of a dead
+    /// daemon may have arrived meanwhile (invariant 1).
+    fn wants_last_look(&self, idle_until: Time) -> bool {
+        self.state == WorkerState::Idle
+            && self.idle_behavior == IdleBehavior::Run
+            && self.probing.good_asked_at < idle_until
     }
 
     /// When and why it goes if nothing happens to it any more. Silence is not among the reasons: that shows in failed
@@ -130,7 +143,7 @@ impl Worker {
         if !due || ending.open.is_some() || desk.stopping {
             return;
         }
-        let within = desk.settings.timing.cloud_call;
+        let within = desk.settings.timing.repeatable_call();
         let open = desk.open(within);
         ending.open = Some(open);
         ending.next_at = None;

@@ -23,6 +23,8 @@ pub(crate) struct Probing {
     addressed_at: Time,
     /// The last probe whose every step succeeded; before the first, its appearance.
     pub(crate) last_good: Time,
+    /// When that probe was asked.
+    pub(crate) good_asked_at: Time,
     /// The last list of runners.
     pub(crate) last_list: Option<Time>,
     /// What failed last; none after a good probe.
@@ -56,6 +58,7 @@ impl Probing {
             attempts: Attempts::new(typical_boot),
             addressed_at: now,
             last_good: now,
+            good_asked_at: now,
             last_list: None,
             last_failure: None,
             connected_at: None,
@@ -199,6 +202,7 @@ impl Worker {
     fn probe_succeeded(&mut self, probe: &OpenProbe, desk: &mut Desk) {
         let now = desk.time();
         self.probing.last_good = now;
+        self.probing.good_asked_at = probe.open.asked_at;
         self.probing.last_failure = None;
         match self.state {
             WorkerState::Unknown | WorkerState::Booting => {

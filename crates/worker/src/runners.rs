@@ -150,9 +150,10 @@ impl Runners {
         runners
             .filter_map(|runner| match &runner.stage {
                 Stage::Unconfirmed { may_come_until, .. } => *may_come_until,
-                Stage::Tagging { .. } | Stage::Sent { .. } | Stage::Alive | Stage::Exited { .. } => {
-                    None
-                }
+                Stage::Tagging { .. }
+                | Stage::Sent { .. }
+                | Stage::Alive
+                | Stage::Exited { .. } => None,
             })
             .min()
     }
@@ -211,9 +212,7 @@ impl Worker {
         let runners = self.runners.by_container.iter();
         let ended: Vec<ContainerId> = runners
             .filter(|(container, runner)| {
-                runner.would_show(asked_at)
-                    && runner.changed < asked
-                    && !alive.contains(container)
+                runner.would_show(asked_at) && runner.changed < asked && !alive.contains(container)
             })
             .map(|(container, _)| container.clone())
             .collect();

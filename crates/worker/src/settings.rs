@@ -69,6 +69,13 @@ pub struct Timing {
 }
 
 impl Timing {
+    /// How long a call to the cloud may take that can simply be made again: lists, destroys, tags. Only a creation is
+    /// given as long as a cloud may need; without lists nothing is known of anything (facts K14).
+    pub(crate) fn repeatable_call(&self) -> Duration {
+        const AT_MOST: Duration = Duration::from_secs(60);
+        self.cloud_call.min(AT_MOST)
+    }
+
     /// What suits today's clouds: Azure answers a creation after minutes.
     pub const USUAL: Timing = Timing {
         connect: Duration::from_secs(10),

@@ -17,7 +17,7 @@ impl Pool {
         if !self.lists.is_due(self.desk.time()) {
             return;
         }
-        let within = self.desk.settings.timing.cloud_call;
+        let within = self.desk.settings.timing.repeatable_call();
         let open = self.desk.open(within);
         self.lists.sent(open);
         self.desk.order(Action::List {

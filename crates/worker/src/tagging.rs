@@ -99,7 +99,7 @@ impl Worker {
         if tagging.wanted.is_empty() || tagging.open.is_some() || tagging.next_at > now {
             return;
         }
-        let within = desk.settings.timing.cloud_call;
+        let within = desk.settings.timing.repeatable_call();
         let open = desk.open(within);
         let tags = std::mem::take(&mut tagging.wanted);
         tagging.open = Some((open, tags.clone()));

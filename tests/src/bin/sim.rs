@@ -53,7 +53,12 @@ impl Scenario {
 #[expect(clippy::print_stdout, reason = "a program for people")]
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let each = [Scenario::Chaos, Scenario::Weather, Scenario::Restarts, Scenario::Demo];
+    let each = [
+        Scenario::Chaos,
+        Scenario::Weather,
+        Scenario::Restarts,
+        Scenario::Demo,
+    ];
     let scenarios: Vec<Scenario> = each
         .into_iter()
         .filter(|one| arguments.scenario == Scenario::All || arguments.scenario == *one)
@@ -62,14 +67,21 @@ fn main() -> ExitCode {
     for seed in arguments.seed..arguments.seed + arguments.runs {
         for scenario in &scenarios {
             let name = scenario.to_possible_value();
-            let name = name.as_ref().map_or("", |value| value.get_name()).to_owned();
+            let name = name
+                .as_ref()
+                .map_or("", |value| value.get_name())
+                .to_owned();
             let began = Instant::now();
             let run = |trace| {
                 std::panic::catch_unwind(|| scenario.run(seed, arguments.containers, trace))
             };
             match run(false) {
                 Ok(life) if !arguments.quiet => {
-                    println!("seed {seed} {name} ({:.0?}): {}", began.elapsed(), life.summary());
+                    println!(
+                        "seed {seed} {name} ({:.0?}): {}",
+                        began.elapsed(),
+                        life.summary()
+                    );
                 }
                 Ok(_) => {}
                 Err(_) => {

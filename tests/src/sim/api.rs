@@ -64,7 +64,10 @@ impl Api {
                 };
                 let params = vec![
                     ("container", container.to_string()),
-                    ("select", r#"["uuid","state","priority","locked_by_uuid"]"#.to_owned()),
+                    (
+                        "select",
+                        r#"["uuid","state","priority","locked_by_uuid"]"#.to_owned(),
+                    ),
                 ];
                 let path = format!("containers/{id}");
                 let result = self.timed(within, self.row("PUT", &path, params)).await;
@@ -123,7 +126,7 @@ impl Api {
                 break;
             }
         }
-        let seen: BTreeSet<String> = answer.rows.iter().filter_map(|row| uuid(row)).collect();
+        let seen: BTreeSet<String> = answer.rows.iter().filter_map(uuid).collect();
         let missing: Vec<&ContainerId> = known
             .iter()
             .filter(|id| !seen.contains(id.as_str()))
@@ -145,7 +148,7 @@ impl Api {
             let mut params = listing("uuid", Value::Array(filters).to_string());
             params.push(("limit", PAGE_ROWS.to_string()));
             let page = self.list(params).await?;
-            let Some(max) = page.iter().filter_map(|row| uuid(row)).max() else {
+            let Some(max) = page.iter().filter_map(uuid).max() else {
                 return Ok(rows);
             };
             rows.extend(page);
@@ -153,7 +156,11 @@ impl Api {
         }
     }
 
-    async fn look_up(&self, batch: &[&ContainerId], answer: &mut PollRows) -> Result<(), ApiFailure> {
+    async fn look_up(
+        &self,
+        batch: &[&ContainerId],
+        answer: &mut PollRows,
+    ) -> Result<(), ApiFailure> {
         let mut asked: Vec<&ContainerId> = batch.to_vec();
         while !asked.is_empty() {
             let names: Vec<&str> = asked.iter().map(|id| id.as_str()).collect();
@@ -163,7 +170,7 @@ impl Api {
                 answer.gone.extend(asked.into_iter().cloned());
                 return Ok(());
             }
-            let found: BTreeSet<String> = page.iter().filter_map(|row| uuid(row)).collect();
+            let found: BTreeSet<String> = page.iter().filter_map(uuid).collect();
             answer.rows.extend(page);
             asked.retain(|id| !found.contains(id.as_str()));
         }
@@ -199,7 +206,12 @@ impl Api {
             .map_err(|error| failure(FailureKind::Undecodable, &error.to_string()))
     }
 
-    async fn send(&self, method: &str, path: &str, params: Params<'_>) -> Result<Vec<u8>, ApiFailure> {
+    async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<u8>, ApiFailure> {
         let request = self.request(method, path, &params);
         let _pass = self.gate.enter().await;
         let reply = self
@@ -229,8 +241,10 @@ impl Api {
     }
 
     fn request(&self, method: &str, path: &str, params: &Params<'_>) -> ApiRequest {
-        let mut texts: Vec<(&str, &str)> =
-            params.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        let mut texts: Vec<(&str, &str)> = params
+            .iter()
+            .map(|(key, value)| (*key, value.as_str()))
+            .collect();
         texts.sort_unstable();
         let path = format!("/arvados/v1/{path}");
         let request = ApiRequest::new(method, &path, &self.token, &texts);

@@ -41,13 +41,18 @@ impl Cloud {
             Ok(CloudAnswer::Listed(rows)) => Ok(rows
                 .into_iter()
                 // The wrapper filters again, whatever the driver makes of the tags (facts A11).
-                .filter(|row| self.ours.iter().all(|(key, value)| row.tags.get(key) == Some(value)))
+                .filter(|row| {
+                    self.ours
+                        .iter()
+                        .all(|(key, value)| row.tags.get(key) == Some(value))
+                })
                 .map(listed)
                 .collect()),
             Ok(_) => Ok(Vec::new()),
             Err(failed) => Err(self.failure(failed, CloudErrorClass::Transient)),
         };
-        self.wires.answer(Input::Pool(Event::Listed { call, result }));
+        self.wires
+            .answer(Input::Pool(Event::Listed { call, result }));
     }
 
     pub(super) async fn create(
@@ -72,12 +77,19 @@ impl Cloud {
             init_script: init_script(&secret, ""),
             ..Order::default()
         });
-        let result = match self.call(Urgency::Create, "cloud create", order, within).await {
+        let result = match self
+            .call(Urgency::Create, "cloud create", order, within)
+            .await
+        {
             Ok(CloudAnswer::Created(row)) => Ok(listed(row)),
             Ok(_) => Err(self.failure(Failed::Lost("odd answer"), CloudErrorClass::OutcomeUnknown)),
             Err(failed) => Err(self.failure(failed, CloudErrorClass::OutcomeUnknown)),
         };
-        self.wires.answer(Input::Pool(Event::Created { call, worker, result }));
+        self.wires.answer(Input::Pool(Event::Created {
+            call,
+            worker,
+            result,
+        }));
     }
 
     pub(super) async fn destroy(
@@ -88,13 +100,20 @@ impl Cloud {
         within: Duration,
     ) {
         let destroy = CloudCall::Destroy(instance.to_string());
-        let result = match self.call(Urgency::Destroy, "cloud destroy", destroy, within).await {
+        let result = match self
+            .call(Urgency::Destroy, "cloud destroy", destroy, within)
+            .await
+        {
             Ok(_) => Ok(()),
             // The contract: it succeeds if the instance is gone already.
             Err(Failed::Refused(refusal)) if refusal.class == Class::NotFound => Ok(()),
             Err(failed) => Err(self.failure(failed, CloudErrorClass::Transient)),
         };
-        self.wires.answer(Input::Pool(Event::Destroyed { call, worker, result }));
+        self.wires.answer(Input::Pool(Event::Destroyed {
+            call,
+            worker,
+            result,
+        }));
     }
 
     pub(super) async fn set_tags(
@@ -106,11 +125,18 @@ impl Cloud {
         within: Duration,
     ) {
         let set_tags = CloudCall::SetTags(instance.to_string(), tags);
-        let result = match self.call(Urgency::SetTags, "cloud tags", set_tags, within).await {
+        let result = match self
+            .call(Urgency::SetTags, "cloud tags", set_tags, within)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(failed) => Err(self.failure(failed, CloudErrorClass::Transient)),
         };
-        self.wires.answer(Input::Pool(Event::Tagged { call, worker, result }));
+        self.wires.answer(Input::Pool(Event::Tagged {
+            call,
+            worker,
+            result,
+        }));
     }
 
     /// The deadline starts when the rate limit lets the call go.
@@ -123,7 +149,10 @@ impl Cloud {
     ) -> Result<CloudAnswer, Failed> {
         self.gate.turn(urgency).await;
         let send = async {
-            let reply = self.wires.reach_world(kind, |world, now| world.cloud(&call, now)).await;
+            let reply = self
+                .wires
+                .reach_world(kind, |world, now| world.cloud(&call, now))
+                .await;
             match reply.when {
                 When::Never => std::future::pending().await,
                 When::Cut(ms) => {

@@ -1,11 +1,7 @@
 //! The limits of the shell's clients, as the world feels them: how many API calls at a time, how many cloud calls a
 //! second.
 
-use std::{
-    cell::RefCell,
-    collections::BTreeSet,
-    rc::Rc,
-};
+use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
 
 use super::tasks::{Bell, Clock};
 

@@ -27,7 +27,11 @@ pub(super) struct OnMachine {
 impl OnMachine {
     pub(super) async fn probe(self: Rc<Self>, call: CallId, worker: WorkerId, order: ProbeOrder) {
         let report = self.look(worker, &order).await;
-        let event = Event::Probed { call, worker, report };
+        let event = Event::Probed {
+            call,
+            worker,
+            report,
+        };
         self.machines.wires.answer(Input::Pool(event));
     }
 
@@ -41,7 +45,9 @@ impl OnMachine {
             list_took: None,
         };
         let wires = &self.machines.wires;
-        let connect = wires.within(order.connect_within, self.machines.connect(worker)).await;
+        let connect = wires
+            .within(order.connect_within, self.machines.connect(worker))
+            .await;
         let connect = connect.unwrap_or(Err(Broken::TimedOut));
         report.connected_at = self.machines.first_connected(worker);
         if let Err(broken) = connect {
@@ -65,7 +71,10 @@ impl OnMachine {
     }
 
     async fn list(&self, worker: WorkerId, within: Duration) -> Result<RunnerReport, ProbeFailure> {
-        let output = self.machines.run(worker, &self.commands.list(false), b"", within).await;
+        let output = self
+            .machines
+            .run(worker, &self.commands.list(false), b"", within)
+            .await;
         let output = output.map_err(|broken| failure(&broken))?;
         expect_success(&output)?;
         let list = parse_list(&output.stdout, false).map_err(|error| ProbeFailure {
@@ -81,12 +90,18 @@ impl OnMachine {
             return Ok(());
         };
         let deploy = async {
-            let check = self.machines.run(worker, &path.check_command(), b"", within).await?;
+            let check = self
+                .machines
+                .run(worker, &path.check_command(), b"", within)
+                .await?;
             if path.check_passed(&check.stdout, &check.stderr) {
                 return Ok(None);
             }
             let line = deploy_script(&self.machines.login, path);
-            self.machines.run(worker, &line, content, within).await.map(Some)
+            self.machines
+                .run(worker, &line, content, within)
+                .await
+                .map(Some)
         };
         let deployed = self.machines.wires.within(within, deploy).await;
         match deployed.unwrap_or(Err(Broken::TimedOut)) {
@@ -96,7 +111,12 @@ impl OnMachine {
         }
     }
 
-    async fn succeed(&self, worker: WorkerId, line: &str, within: Duration) -> Result<(), ProbeFailure> {
+    async fn succeed(
+        &self,
+        worker: WorkerId,
+        line: &str,
+        within: Duration,
+    ) -> Result<(), ProbeFailure> {
         let output = self.machines.run(worker, line, b"", within).await;
         expect_success(&output.map_err(|broken| failure(&broken))?)
     }
@@ -130,7 +150,12 @@ impl OnMachine {
                 }
             }
         };
-        let event = Event::Started { call, worker, container, result };
+        let event = Event::Started {
+            call,
+            worker,
+            container,
+            result,
+        };
         self.machines.wires.answer(Input::Pool(event));
     }
 
@@ -150,23 +175,51 @@ impl OnMachine {
         let outcome = match self.machines.run(worker, &line, b"", within).await {
             Ok(output) if output.success() => SignalOutcome::Gone,
             Ok(output) if output.exit == Exit::Status(1) => SignalOutcome::StillThere,
-            Ok(output) => SignalOutcome::Failed(String::from_utf8_lossy(&output.stderr).into_owned()),
+            Ok(output) => {
+                SignalOutcome::Failed(String::from_utf8_lossy(&output.stderr).into_owned())
+            }
             Err(broken) => SignalOutcome::Failed(words(&broken)),
         };
-        let event = Event::Signalled { call, worker, container, outcome };
+        let event = Event::Signalled {
+            call,
+            worker,
+            container,
+            outcome,
+        };
         self.machines.wires.answer(Input::Pool(event));
     }
 }
 
 /// What is alive on the instance at this address, and what else would have to fit beside it: more than there is?
-pub(super) fn overloaded(world: &World, address: &str, container: &str) -> Option<String> {
+/// Late starts of a dead daemon count only if they are `known`.
+pub(super) fn overloaded(
+    world: &World,
+    address: &str,
+    container: &str,
+    known: impl Fn(&str) -> bool,
+) -> Option<String> {
     let vm = world.vm_at(address)?;
     let constraint = |uuid: &str, name: &str| {
         let container = world.containers().containers().get(uuid)?;
         container.attribute("runtime_constraints")[name].as_u64()
     };
-    let alive = || vm.runners().values().filter(|runner| runner.alive());
-    let others = || alive().map(|runner| runner.uuid.as_str()).filter(|uuid| *uuid != container);
+    let late = |uuid: &str| {
+        world
+            .judge()
+            .story(uuid)
+            .is_some_and(|story| story.late_start)
+    };
+    let counts = |uuid: &str| known(uuid) || !late(uuid);
+    let alive = || {
+        vm.runners()
+            .values()
+            .filter(|it| it.alive() && counts(&it.uuid))
+    };
+    let others = || {
+        alive()
+            .map(|runner| runner.uuid.as_str())
+            .filter(|uuid| *uuid != container)
+    };
     let all = || others().chain([container]);
     let sum = |name| all().filter_map(|uuid| constraint(uuid, name)).sum::<u64>();
     let (vcpus, ram) = (sum("vcpus"), sum("ram"));

@@ -132,7 +132,9 @@ impl Machines {
             Some(line) => line.secret.clone().ok_or(Broken::Unverified)?,
             None => return Err(Broken::NoAddress),
         };
-        let output = self.exec(address, &self.login.secret_command(), b"").await?;
+        let output = self
+            .exec(address, &self.login.secret_command(), b"")
+            .await?;
         if !output.success() || !Login::shows_secret(&output.stdout, &secret) {
             return Err(Broken::Unverified);
         }
@@ -147,6 +149,7 @@ impl Machines {
 
     /// One command on a connection that stands.
     async fn exec(&self, address: &str, command: &str, stdin: &[u8]) -> Result<Output, Broken> {
+        self.until_heard(address).await?;
         let execution = self
             .wires
             .reach_world("exec", |world, now| {
@@ -162,9 +165,7 @@ impl Machines {
             }
             When::After(ms) => {
                 self.wires.sleep(ms).await;
-                if self.is_silent(address)? {
-                    std::future::pending::<()>().await;
-                }
+                self.until_heard(address).await?;
                 Ok(Output {
                     exit: execution.exit,
                     stdout: execution.stdout,
@@ -174,11 +175,20 @@ impl Machines {
         }
     }
 
-    /// Whether the machine is cut off; an error if it is gone.
-    pub(super) fn is_silent(&self, address: &str) -> Result<bool, Broken> {
+    /// What is said to a machine that is cut off for a while, and by it, arrives when it is heard again.
+    async fn until_heard(&self, address: &str) -> Result<(), Broken> {
+        while let Some(until_ms) = self.silent_until(address)? {
+            self.wires.ground.clock.sleep_until(until_ms).await;
+        }
+        Ok(())
+    }
+
+    /// Until when the machine is cut off, if it is; an error if it is gone.
+    pub(super) fn silent_until(&self, address: &str) -> Result<Option<u64>, Broken> {
         let world = self.wires.ground.world.borrow();
         let vm = world.vm_at(address).ok_or(Broken::Disconnected)?;
-        Ok(vm.is_silent(self.wires.ground.lab_now()))
+        let silent = vm.is_silent(self.wires.ground.lab_now());
+        Ok(vm.silent.filter(|_| silent).map(|(_, until_ms)| until_ms))
     }
 
     pub(super) fn address(&self, worker: WorkerId) -> Result<String, Broken> {

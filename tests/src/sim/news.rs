@@ -33,7 +33,10 @@ impl Sim {
                 }
             }
             Event::Gone { address, .. } => self.line_broken(address),
-            Event::Silence { instance, silent: true } => {
+            Event::Silence {
+                instance,
+                silent: true,
+            } => {
                 if let Some(daemon) = &self.daemon {
                     let (wires, instance) = (daemon.wires.clone(), instance.clone());
                     self.tasks.spawn(async move {

@@ -197,7 +197,11 @@ fn types_of(settings: &LabSettings) -> BTreeMap<InstanceTypeName, Arc<InstanceTy
         added_scratch_bytes: 0,
         price: one.price,
         preemptible: one.preemptible,
-        gpu: if one.gpus == 0 { Gpu::default() } else { gpus(one.gpus) },
+        gpu: if one.gpus == 0 {
+            Gpu::default()
+        } else {
+            gpus(one.gpus)
+        },
     };
     settings
         .instance_types

@@ -175,7 +175,10 @@ impl Sim {
     /// Sets a container's priority, as the API does when its requests change.
     pub fn set_priority(&mut self, uuid: &str, priority: i64) {
         let now = self.ground.lab_now();
-        assert!(self.world_mut().set_priority(uuid, priority, now), "{uuid} can still change");
+        assert!(
+            self.world_mut().set_priority(uuid, priority, now),
+            "{uuid} can still change"
+        );
     }
 
     /// An operator's wish.
@@ -192,7 +195,9 @@ impl Sim {
         let Some(daemon) = self.daemon.take() else {
             return;
         };
-        self.trace.note(self.ground.clock.now_ms(), || "the daemon is killed".to_owned());
+        self.trace.note(self.ground.clock.now_ms(), || {
+            "the daemon is killed".to_owned()
+        });
         let late = self.ground.late_ones();
         self.ground.life.set(self.ground.life.get() + 1);
         self.tasks.keep(|task| late.contains(&task));
@@ -220,7 +225,9 @@ impl Sim {
         let mut settings = self.setup.brain.clone();
         settings.seed = seed_bytes(self.setup.seed, life);
         let now = now_of(&wires);
-        self.trace.note(self.ground.clock.now_ms(), || format!("daemon {life} starts"));
+        self.trace.note(self.ground.clock.now_ms(), || {
+            format!("daemon {life} starts")
+        });
         self.daemon = Some(Daemon::new(Brain::new(settings, now), wires, &self.setup));
     }
 
@@ -352,33 +359,80 @@ impl Sim {
         let (cloud, on_machine) = (Rc::clone(&daemon.cloud), Rc::clone(&daemon.on_machine));
         match action {
             Action::List { call, within } => self.tasks.spawn(cloud.list(call, within)),
-            Action::Create { call, worker, instance_type, tags, secret, within } => {
-                self.tasks.spawn(cloud.create(call, worker, instance_type, tags, secret, within));
+            Action::Create {
+                call,
+                worker,
+                instance_type,
+                tags,
+                secret,
+                within,
+            } => {
+                self.tasks
+                    .spawn(cloud.create(call, worker, instance_type, tags, secret, within));
             }
-            Action::Destroy { call, worker, instance, within } => {
-                self.tasks.spawn(cloud.destroy(call, worker, instance, within));
+            Action::Destroy {
+                call,
+                worker,
+                instance,
+                within,
+            } => {
+                self.tasks
+                    .spawn(cloud.destroy(call, worker, instance, within));
             }
-            Action::SetTags { call, worker, instance, tags, within } => {
-                self.tasks.spawn(cloud.set_tags(call, worker, instance, tags, within));
+            Action::SetTags {
+                call,
+                worker,
+                instance,
+                tags,
+                within,
+            } => {
+                self.tasks
+                    .spawn(cloud.set_tags(call, worker, instance, tags, within));
             }
-            Action::Attach { worker, address, secret, .. } => {
+            Action::Attach {
+                worker,
+                address,
+                secret,
+                ..
+            } => {
                 daemon.machines.attach(worker, address, secret);
             }
             Action::Detach { worker } => daemon.machines.detach(worker),
-            Action::Probe { call, worker, order } => {
+            Action::Probe {
+                call,
+                worker,
+                order,
+            } => {
                 self.tasks.spawn(on_machine.probe(call, worker, order));
             }
-            Action::Start { call, worker, container, sizing, gpus, instance_type, within } => {
+            Action::Start {
+                call,
+                worker,
+                container,
+                sizing,
+                gpus,
+                instance_type,
+                within,
+            } => {
                 self.check_room(worker, container.as_str());
-                let start = on_machine.start(call, worker, container, sizing, gpus, instance_type, within);
+                let start =
+                    on_machine.start(call, worker, container, sizing, gpus, instance_type, within);
                 self.tasks.spawn(start);
             }
-            Action::Signal { call, worker, container, signal, within } => {
-                self.tasks.spawn(on_machine.signal(call, worker, container, signal, within));
+            Action::Signal {
+                call,
+                worker,
+                container,
+                signal,
+                within,
+            } => {
+                self.tasks
+                    .spawn(on_machine.signal(call, worker, container, signal, within));
             }
             Action::Watch { worker, containers } => {
                 if daemon.machines.watch(worker, containers) {
-                    self.tasks.spawn(Rc::clone(&daemon.machines).open_watch(worker));
+                    self.tasks
+                        .spawn(Rc::clone(&daemon.machines).open_watch(worker));
                 }
             }
         }
@@ -386,10 +440,14 @@ impl Sim {
 
     /// Invariant 2, on the world: there is room for what is told to start.
     fn check_room(&self, worker: dispatch_model::WorkerId, container: &str) {
-        let Some(address) = self.daemon.as_ref().and_then(|it| it.machines.address(worker).ok()) else {
+        let Some(daemon) = &self.daemon else {
             return;
         };
-        if let Some(complaint) = overloaded(&self.ground.world.borrow(), &address, container) {
+        let known = |uuid: &str| daemon.brain.pool().snapshot().runners.contains_key(uuid);
+        let world = self.ground.world.borrow();
+        if let Ok(address) = daemon.machines.address(worker)
+            && let Some(complaint) = overloaded(&world, &address, container, known)
+        {
             panic!("no room: {complaint}");
         }
     }
@@ -407,10 +465,18 @@ impl Sim {
 
 impl Drop for Sim {
     /// A failed test shows how it came to that.
-    #[expect(clippy::print_stderr, reason = "for the one who reads a failed test's output")]
+    #[expect(
+        clippy::print_stderr,
+        reason = "for the one who reads a failed test's output"
+    )]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("{}seed {} at {} ms", self.trace.tail(), self.setup.seed, self.now_ms());
+            eprintln!(
+                "{}seed {} at {} ms",
+                self.trace.tail(),
+                self.setup.seed,
+                self.now_ms()
+            );
         }
     }
 }
@@ -424,7 +490,10 @@ impl Daemon {
         let binary = wire.deploy.clone().map(|content| {
             let mut hash = BinaryHash::default();
             hash.update(&content);
-            (DeployPath::new("/tmp/arvados-crunch-run", &hash.finish()), content)
+            (
+                DeployPath::new("/tmp/arvados-crunch-run", &hash.finish()),
+                content,
+            )
         });
         let runner = match &binary {
             Some((path, _)) => RunnerCommand::Deployed(path.clone()),
@@ -461,7 +530,11 @@ impl Daemon {
             cloud: Rc::new(Cloud {
                 wires: wires.clone(),
                 gate: CloudGate::new(wire.cloud_ops_per_second, Rc::clone(clock)),
-                ours: [(format!("{prefix}InstanceSetID"), pool.instance_set_id.clone())].into(),
+                ours: [(
+                    format!("{prefix}InstanceSetID"),
+                    pool.instance_set_id.clone(),
+                )]
+                .into(),
                 secret_tag: format!("{prefix}InstanceSecret"),
                 resource_tags: pool.resource_tags.clone(),
             }),
@@ -476,7 +549,13 @@ impl Daemon {
 /// Why nothing happens, as far as the brain knows.
 fn standstill(brain: &Brain, now: Now) -> String {
     let snapshot = brain.snapshot(now);
-    let waits: Vec<String> = snapshot.plan.waits.iter().take(20).map(|(id, wait)| format!("{id}: {wait}")).collect();
+    let waits: Vec<String> = snapshot
+        .plan
+        .waits
+        .iter()
+        .take(20)
+        .map(|(id, wait)| format!("{id}: {wait}"))
+        .collect();
     let pool = &snapshot.pool;
     format!(
         "{}\nat {now:?}, holds: {:?} {:?}, {} workers, runners {:?}",

@@ -102,7 +102,7 @@ impl Future for Sleep {
         if self.clock.now_ms() >= self.until_ms {
             return Poll::Ready(());
         }
-        if self.timer.is_none() {
+        if self.timer.is_none() && self.until_ms < u64::MAX {
             let task = self.clock.current();
             self.timer = Some(self.clock.set_timer(self.until_ms, task));
         }

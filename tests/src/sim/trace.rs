@@ -73,7 +73,11 @@ impl Trace {
 
 fn command_in_words(command: &Command) -> String {
     match command {
-        Command::Api(Request::Poll { known, queued_wanted, .. }) => {
+        Command::Api(Request::Poll {
+            known,
+            queued_wanted,
+            ..
+        }) => {
             format!("poll, {} known, {queued_wanted} wanted", known.len())
         }
         Command::Api(request) => format!("{request:?}"),
@@ -84,24 +88,57 @@ fn command_in_words(command: &Command) -> String {
 fn action_in_words(action: &Action) -> String {
     match action {
         Action::List { call, .. } => format!("{call} list"),
-        Action::Create { call, worker, instance_type, .. } => {
+        Action::Create {
+            call,
+            worker,
+            instance_type,
+            ..
+        } => {
             format!("{call} create {worker} of {}", instance_type.name)
         }
-        Action::Destroy { call, worker, instance, .. } => format!("{call} destroy {worker} {instance}"),
-        Action::SetTags { call, worker, tags, .. } => format!("{call} tag {worker} {tags:?}"),
-        Action::Attach { worker, instance, address, .. } => {
+        Action::Destroy {
+            call,
+            worker,
+            instance,
+            ..
+        } => format!("{call} destroy {worker} {instance}"),
+        Action::SetTags {
+            call, worker, tags, ..
+        } => format!("{call} tag {worker} {tags:?}"),
+        Action::Attach {
+            worker,
+            instance,
+            address,
+            ..
+        } => {
             format!("attach {worker} {instance} at {address}")
         }
         Action::Detach { worker } => format!("detach {worker}"),
-        Action::Probe { call, worker, order } => format!(
+        Action::Probe {
+            call,
+            worker,
+            order,
+        } => format!(
             "{call} probe {worker}{}{}",
             if order.boot { " boot" } else { "" },
             if order.deploy { " deploy" } else { "" },
         ),
-        Action::Start { call, worker, container, gpus, .. } => {
+        Action::Start {
+            call,
+            worker,
+            container,
+            gpus,
+            ..
+        } => {
             format!("{call} start {container} on {worker} {gpus:?}")
         }
-        Action::Signal { call, worker, container, signal, .. } => {
+        Action::Signal {
+            call,
+            worker,
+            container,
+            signal,
+            ..
+        } => {
             format!("{call} signal {container} on {worker} {signal:?}")
         }
         Action::Watch { worker, containers } => format!("watch on {worker} {containers:?}"),
@@ -116,7 +153,10 @@ fn input_in_words(input: &Input) -> String {
             rows.gone,
             rows.unasked.len()
         ),
-        Input::Queue(QueueEvent::MountsRead { ids, result: Ok(rows) }) => {
+        Input::Queue(QueueEvent::MountsRead {
+            ids,
+            result: Ok(rows),
+        }) => {
             format!("mounts of {} containers, {} rows", ids.len(), rows.len())
         }
         Input::Queue(event) => format!("{event:?}"),
@@ -127,15 +167,36 @@ fn input_in_words(input: &Input) -> String {
 
 fn event_in_words(event: &PoolEvent) -> String {
     match event {
-        PoolEvent::Listed { call, result: Ok(rows) } => {
+        PoolEvent::Listed {
+            call,
+            result: Ok(rows),
+        } => {
             let rows: Vec<String> = rows
                 .iter()
-                .map(|row| format!("{}{}", row.id, if row.address.is_empty() { " (no address)" } else { "" }))
+                .map(|row| {
+                    format!(
+                        "{}{}",
+                        row.id,
+                        if row.address.is_empty() {
+                            " (no address)"
+                        } else {
+                            ""
+                        }
+                    )
+                })
                 .collect();
             format!("{call} listed {}", rows.join(", "))
         }
-        PoolEvent::Created { call, worker, result: Ok(row) } => format!("{call} created {worker} {}", row.id),
-        PoolEvent::Probed { call, worker, report } => format!("{call} probed {worker} {}", report_in_words(report)),
+        PoolEvent::Created {
+            call,
+            worker,
+            result: Ok(row),
+        } => format!("{call} created {worker} {}", row.id),
+        PoolEvent::Probed {
+            call,
+            worker,
+            report,
+        } => format!("{call} probed {worker} {}", report_in_words(report)),
         event => format!("{event:?}"),
     }
 }
@@ -145,10 +206,16 @@ fn report_in_words(report: &ProbeReport) -> String {
         Some(message) => format!("{name} failed ({message})"),
         None => format!("{name} ok"),
     };
-    let mut words = vec![step("connect", report.connect.as_ref().err().map(|f| f.message.as_str()))];
+    let mut words = vec![step(
+        "connect",
+        report.connect.as_ref().err().map(|f| f.message.as_str()),
+    )];
     for (name, result) in [("boot", &report.boot), ("deploy", &report.deploy)] {
         if let Some(result) = result {
-            words.push(step(name, result.as_ref().err().map(|f| f.message.as_str())));
+            words.push(step(
+                name,
+                result.as_ref().err().map(|f| f.message.as_str()),
+            ));
         }
     }
     match &report.list {

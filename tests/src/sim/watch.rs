@@ -50,7 +50,7 @@ impl Machines {
         let open = async {
             self.connect(worker).await?;
             let address = self.address(worker)?;
-            if self.is_silent(&address)? {
+            if self.silent_until(&address)?.is_some() {
                 std::future::pending::<()>().await;
             }
             let sudo = !self.login.sudo().is_empty();

@@ -34,7 +34,9 @@ impl Sim {
         });
         let last_final_ms = self.now_ms();
         let drain_ms = self.setup_mut().bounds.drain_within_ms;
-        self.until("queue and instances have drained", drain_ms, |sim| sim.is_drained());
+        self.until("queue and instances have drained", drain_ms, |sim| {
+            sim.is_drained()
+        });
         let report = {
             let now = dispatch_lab::Now::at(self.now_ms());
             self.world().report(now)

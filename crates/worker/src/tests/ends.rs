@@ -5,6 +5,43 @@ use expect_test::expect;
 use super::{check, check_with, script::Script};
 
 #[test]
+fn what_the_last_look_at_an_idle_instance_finds_keeps_it() {
+    // The last start of a dead daemon has arrived meanwhile (invariant 1).
+    check_with(
+        Script::with(|settings| settings.probe_interval = std::time::Duration::from_secs(500)),
+        "
+        0    listed i-1:small:10.0.0.1
+        1    probed w1 ok
+        61   tick
+        61.1 probed w1 ok c1
+        61.1 show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            1.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            60.000s tick
+              > list
+            61.000s tick
+              > probe w1 list:Always
+            61.100s probed w1 ok c1
+                w1 c1 alive, found
+                w1 idle -> running: has containers
+              > watch w1 [c1]
+            61.100s show
+                w1 i-1 small running run takes-work known
+                c1 on w1: Alive
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
 fn an_idle_instance_goes_after_its_time_and_not_before() {
     check_with(
         Script::with(|settings| settings.probe_interval = std::time::Duration::from_secs(500)),
@@ -15,6 +52,7 @@ fn an_idle_instance_goes_after_its_time_and_not_before() {
         2.5  probed w1 ok
         60   listed i-1:small:10.0.0.1
         61   tick
+        62.6 probed w1 ok
         63   destroyed w1
         64   listed i-1:small:10.0.0.1
         66   listed
@@ -40,6 +78,8 @@ fn an_idle_instance_goes_after_its_time_and_not_before() {
               > list
             60.000s listed i-1:small:10.0.0.1
             62.500s tick
+              > probe w1 list:Always
+            62.600s probed w1 ok
                 w1 idle -> shutdown: idle for TimeoutIdle
               > destroy w1 i-1
             63.000s destroyed w1
@@ -49,7 +89,7 @@ fn an_idle_instance_goes_after_its_time_and_not_before() {
             66.000s tick
               > list
             66.000s listed
-                w1 gone, was shutdown, shutdown took Some(3.5s)
+                w1 gone, was shutdown, shutdown took Some(3.4s)
               > detach w1
         "#]],
     );

@@ -162,7 +162,7 @@ fn a_held_instance_that_runs_again_has_its_full_idle_time() {
                 w1 hold => run: asked for
               > tag w1 {"PIdleBehavior": "run"}
             101.000s tagged w1
-            160.000s tick
+            160.000s answer
                 w1 idle -> shutdown: idle for TimeoutIdle
               > destroy w1 i-1
         "#]],

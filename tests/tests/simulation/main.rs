@@ -1,0 +1,9 @@
+//! The production brain in the lab's world, in virtual time: whole lives, and one test for each lesson that needs both.
+
+mod faults;
+mod limits;
+mod queue;
+mod restarts;
+mod speed;
+mod stage;
+mod storms;
