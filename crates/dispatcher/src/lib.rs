@@ -1,8 +1,8 @@
 //! The shell: owns the brain, hands it everything that happens, and obeys its commands.
 //!
-//! Nothing is decided here. [`shell`](crate::run) is one loop; `hands` turns each command into one call with a deadline,
-//! whose answer is exactly one input; everything else prepares those calls ([`Runner`], [`Settings`]) or shows what
-//! goes on (`backend`, `facts`, `health`).
+//! Nothing is decided here. `shell` is one loop; `hands` turns each command into one call with a deadline, whose answer
+//! is exactly one input; `settings` and [`RunnerBinary`] prepare those calls; `backend`, `facts` and `health` show what
+//! goes on. [`run`] puts it all together.
 
 mod api_calls;
 mod backend;

@@ -1,6 +1,6 @@
 //! Decides the fate of each instance.
 //!
-//! A [`Worker`](worker) is our view of one instance: what it runs, whether it answers, when it must go. The [`Pool`]
+//! A `Worker` is our view of one instance: what it runs, whether it answers, when it must go. The [`Pool`]
 //! holds them all, together with what keeps new ones from being created. Events go in, actions and facts come out;
 //! this crate knows no cloud, no SSH, no clock and no runtime, and `now` is always the last argument.
 //!

@@ -58,7 +58,10 @@ async fn containers_run_on_this_host_without_ssh_or_a_key() {
     let files = tempfile::tempdir_in("/var/tmp").expect("a directory");
     let path = |name: &str| files.path().join(name).display().to_string();
     let address = free_address();
-    let runner = stand_in_runner().display().to_string();
+    // Neither are the programs, wherever they were built.
+    std::fs::copy(daemon_program(), path("arvados-dispatch-cloud")).expect("copied");
+    std::fs::copy(stand_in_runner(), path("lab-crunch-run")).expect("copied");
+    let runner = path("lab-crunch-run");
     let root_token = &lab.lab().settings.system_root_token;
     std::fs::write(
         path("config.yml"),
@@ -78,7 +81,7 @@ async fn containers_run_on_this_host_without_ssh_or_a_key() {
          {daemon} run --config {config} 2>{log} &\n\
          wait\n",
         lab_json = path("lab.json"),
-        daemon = daemon_program().display(),
+        daemon = path("arvados-dispatch-cloud"),
         config = path("config.yml"),
         log = path("log"),
     );

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
-use dispatch_lab::vm::Ailment;
+use dispatch_lab::vm::{Ailment, Vm};
 use dispatch_lab_net::Heard;
 use serde_json::{Value, json};
 
@@ -84,9 +84,16 @@ async fn secrets_are_in_no_log_metric_answer_command_line_or_environment_and_str
     set("many");
     let stranger = eventually("a machine shows a wrong secret", async || {
         rig.lab.world(|world, _| {
-            let mut vms = world.vms().values();
-            let stranger = vms.find(|vm| vm.up && vm.ailment == Ailment::WrongSecret);
-            stranger.map(|vm| vm.address.clone())
+            let is_stranger = |vm: &&Vm| vm.ailment == Ailment::WrongSecret;
+            if let Some(stranger) = world.vms().values().find(is_stranger) {
+                return stranger.up.then(|| stranger.address.clone());
+            }
+            // Luck has not made one yet: the next machine that boots is one.
+            let booting = world.vms().iter().find(|(_, vm)| !vm.up);
+            if let Some(instance) = booting.map(|(instance, _)| instance.clone()) {
+                world.afflict(&instance, Ailment::WrongSecret);
+            }
+            None
         })
     })
     .await;
