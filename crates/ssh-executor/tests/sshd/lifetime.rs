@@ -47,10 +47,21 @@ async fn long_lived_commands_in_all_sessions_make_way() {
     let connection = sshd.connection(|_| {});
     let mut lines = connection.lines("cat", PLENTY).await.expect("started");
     let _others = connection.lines("cat", PLENTY).await.expect("started");
-    for _ in 0..2 {
-        let output = connection.run(command("true")).await.expect("an answer");
-        assert!(output.success());
+    // While the connection is being replaced a command may be turned away, without having run.
+    let mut answered = 0;
+    for _ in 0..10 {
+        match connection.run(command("true")).await {
+            Ok(output) => {
+                assert!(output.success());
+                answered += 1;
+            }
+            Err(error) => assert!(error.did_not_run(), "{error}"),
+        }
     }
+    assert!(
+        answered >= 2,
+        "only {answered} of 10 commands were answered"
+    );
     assert!(lines.next().await.is_err(), "whoever reads it is told");
 }
 
