@@ -22,6 +22,7 @@ use crate::{
     pace::Pace,
     parameters::Parameters,
     places::Places,
+    prices::Prices,
 };
 
 /// How long a call waits for its turn; if it would be longer, the caller is told until when.
@@ -39,11 +40,12 @@ pub(crate) enum Action {
     DescribeKeyPairs,
     ImportKeyPair,
     DescribeSubnets,
+    DescribeSpotPriceHistory,
 }
 
 impl Action {
     /// All of them; what the documented IAM policy must allow.
-    pub(crate) const ALL: [Action; 7] = [
+    pub(crate) const ALL: [Action; 8] = [
         Action::RunInstances,
         Action::DescribeInstances,
         Action::TerminateInstances,
@@ -51,6 +53,7 @@ impl Action {
         Action::DescribeKeyPairs,
         Action::ImportKeyPair,
         Action::DescribeSubnets,
+        Action::DescribeSpotPriceHistory,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -62,6 +65,7 @@ impl Action {
             Action::DescribeKeyPairs => "DescribeKeyPairs",
             Action::ImportKeyPair => "ImportKeyPair",
             Action::DescribeSubnets => "DescribeSubnets",
+            Action::DescribeSpotPriceHistory => "DescribeSpotPriceHistory",
         }
     }
 }
@@ -73,6 +77,7 @@ pub(crate) struct Account {
     pub(crate) context: DriverContext,
     paces: BTreeMap<Action, Mutex<Pace>>,
     places: Mutex<Places>,
+    prices: Mutex<Prices>,
     memory: Mutex<Memory>,
     /// The name of our key pair, once it is known. Held while it is looked for, so that it is looked for once; the
     /// guard ends with its scope whatever happens (facts E4).
@@ -101,6 +106,7 @@ impl Account {
             client,
             paces: paces.into(),
             places: Mutex::new(Places::new(parameters.subnets.clone())),
+            prices: Mutex::new(Prices::new(parameters.spot_price_interval)),
             memory: Mutex::default(),
             key_name: tokio::sync::Mutex::default(),
             parameters,
@@ -116,6 +122,10 @@ impl Account {
 
     pub(crate) fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn prices(&self) -> MutexGuard<'_, Prices> {
+        self.prices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {

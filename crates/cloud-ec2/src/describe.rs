@@ -1,15 +1,13 @@
-//! Listing instances, and what their ends tell (facts E5, E14, K28, K34).
-
-use std::collections::BTreeSet;
+//! Listing instances (facts E5, E14, K28, K34).
 
 use aws_sdk_ec2::types::{Filter, Instance as Described, InstanceLifecycleType, InstanceStateName};
 use dispatch_cloud::{CloudError, Instance, Tags};
-use dispatch_model::{CloudErrorClass, InstanceId};
+use dispatch_model::CloudErrorClass;
 
 use crate::{
     account::{Account, Action},
-    atlas::{self, Kind, Reach},
     places::Wish,
+    prices::PriceKey,
 };
 
 /// EC2 shows at most so many at once.
@@ -23,11 +21,16 @@ impl Account {
         let described = self.describe(tags).await?;
         let (gone, alive): (Vec<_>, Vec<_>) = described.into_iter().partition(is_gone);
         self.learn_from_the_dead(&gone);
-        for instance in &alive {
-            if state(instance) == Some(&InstanceStateName::Running) {
-                self.places().runs(&wish(instance));
-            }
+        let runs = |found: &&Described| state(found) == Some(&InstanceStateName::Running);
+        let running: Vec<&Described> = alive.iter().filter(runs).collect();
+        for found in &running {
+            self.places().runs(&wish(found));
         }
+        let running = running.into_iter().map(|found| instance(found).id);
+        self.memory().running_shown(running.collect());
+        let spot = alive.iter().filter(|instance| is_spot(instance));
+        let spot = spot.filter_map(|spot| Some((instance(spot).id, price_key(spot)?)));
+        self.memory().spot_shown(spot.collect());
         Ok(alive.iter().map(instance).collect())
     }
 
@@ -80,48 +83,6 @@ impl Account {
             format!("DescribeInstances: the list has more than {PAGES_MAX} pages"),
         ))
     }
-
-    /// Why instances ended that we did not end: for the log, and for where not to create the next ones.
-    fn learn_from_the_dead(&self, gone: &[Described]) {
-        let shown: BTreeSet<InstanceId> = gone.iter().map(|dead| instance(dead).id).collect();
-        self.memory().dead_shown(&shown);
-        for dead in gone {
-            let reason = dead.state_reason.as_ref();
-            let code = reason
-                .and_then(|reason| reason.code.as_deref())
-                .unwrap_or_default();
-            let words = reason
-                .and_then(|reason| reason.message.as_deref())
-                .unwrap_or_default();
-            if code.is_empty()
-                || matches!(
-                    atlas::bare(code),
-                    "UserInitiatedShutdown" | "InstanceInitiatedShutdown"
-                )
-            {
-                continue;
-            }
-            let id = instance(dead).id;
-            if !self.memory().is_news(&id) {
-                continue;
-            }
-            let wish = wish(dead);
-            tracing::warn!(
-                instance = %id,
-                provider_type = %wish.provider_type,
-                spot = wish.preemptible,
-                reason = code,
-                "an instance has ended by itself: {words}"
-            );
-            // Spot instances that are taken back have run well; what matters is what never began.
-            let verdict = atlas::judge(Some(code), 0, words);
-            let local = verdict.reach.is_local() && verdict.kind == Kind::Capacity;
-            let reach: Option<Reach> = local.then_some(verdict.reach);
-            let why = atlas::words("instance", atlas::bare(code), verdict, words);
-            let zone = zone(dead).unwrap_or_default();
-            self.places().died(&wish, &zone, reach, &why, self.now());
-        }
-    }
 }
 
 /// One instance in the words of the contract. Its address is the private one (facts §2.8.2).
@@ -161,7 +122,7 @@ fn provider_type(described: &Described) -> String {
         .unwrap_or_default()
 }
 
-fn wish(described: &Described) -> Wish {
+pub(crate) fn wish(described: &Described) -> Wish {
     Wish {
         provider_type: provider_type(described),
         preemptible: is_spot(described),
@@ -172,8 +133,12 @@ fn is_spot(described: &Described) -> bool {
     described.instance_lifecycle == Some(InstanceLifecycleType::Spot)
 }
 
-fn zone(described: &Described) -> Option<String> {
+pub(crate) fn zone(described: &Described) -> Option<String> {
     described.placement.as_ref()?.availability_zone.clone()
+}
+
+fn price_key(described: &Described) -> Option<PriceKey> {
+    Some((provider_type(described), zone(described)?))
 }
 
 fn state(described: &Described) -> Option<&InstanceStateName> {

@@ -1,12 +1,14 @@
 //! The driver `ec2`.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
 use aws_sdk_ec2::{Client, config::Credentials};
-use dispatch_cloud::{CloudError, CreateOrder, Driver, DriverContext, Instance, InstanceSet, Tags};
-use dispatch_model::{CloudErrorClass, InstanceId};
+use dispatch_cloud::{
+    CloudError, CreateOrder, Driver, DriverContext, Ended, Instance, InstanceSet, Tags,
+};
+use dispatch_model::{CloudErrorClass, InstanceId, InstanceType, PricePoint};
 use serde_json::Value;
 
 use crate::{account::Account, parameters::Parameters, whole::OnlyWhole};
@@ -120,5 +122,16 @@ impl InstanceSet for Account {
 
     fn remote_user(&self) -> String {
         self.parameters.admin_username.clone()
+    }
+
+    async fn prices(
+        &self,
+        instances: &[(InstanceId, Arc<InstanceType>)],
+    ) -> Result<BTreeMap<InstanceId, Vec<PricePoint>>, CloudError> {
+        self.prices_of(instances).await
+    }
+
+    fn ended(&self) -> Vec<Ended> {
+        self.memory().take_ended()
     }
 }

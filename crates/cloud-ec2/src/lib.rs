@@ -13,6 +13,7 @@ mod memory;
 mod pace;
 mod parameters;
 mod places;
+mod prices;
 mod quota_group;
 mod tags;
 
@@ -26,9 +27,13 @@ mod describe;
 #[cfg(feature = "sdk")]
 mod driver;
 #[cfg(feature = "sdk")]
+mod ends;
+#[cfg(feature = "sdk")]
 mod failure;
 #[cfg(feature = "sdk")]
 mod other_calls;
+#[cfg(feature = "sdk")]
+mod price_calls;
 #[cfg(feature = "sdk")]
 mod request;
 #[cfg(feature = "sdk")]

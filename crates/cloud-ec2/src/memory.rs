@@ -2,11 +2,14 @@
 //! deaths have been told. Nothing of it need survive a restart.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
+use dispatch_cloud::Ended;
 use dispatch_model::{InstanceId, InstanceSecret, Time};
+
+use crate::prices::PriceKey;
 
 /// EC2 may not know an instance for some minutes after it was made.
 const YOUNG: Duration = Duration::from_secs(300);
@@ -21,7 +24,16 @@ pub(crate) struct Memory {
     /// To which subnet the create with this secret was sent.
     sent: BTreeMap<InstanceSecret, (Option<String>, Time)>,
     made: BTreeMap<InstanceId, Time>,
+    /// What we ended ourselves, so that its end is no news.
+    destroyed: BTreeMap<InstanceId, Time>,
+    /// Ends that have been told.
     told: BTreeSet<InstanceId>,
+    /// Ends that wait to be asked for, the oldest first.
+    ended: VecDeque<Ended>,
+    /// The instances that ran in the last list.
+    running: BTreeSet<InstanceId>,
+    /// The spot instances of the last list.
+    spot: BTreeMap<InstanceId, PriceKey>,
     zones_asked_at: Option<Time>,
 }
 
@@ -54,6 +66,49 @@ impl Memory {
 
     pub(crate) fn is_young(&self, id: &InstanceId, now: Time) -> bool {
         self.made.get(id).is_some_and(|at| now.since(*at) < YOUNG)
+    }
+
+    pub(crate) fn destroyed(&mut self, id: &InstanceId, now: Time) {
+        if self.destroyed.len() >= MOST {
+            self.destroyed.retain(|_, at| now.since(*at) < KEPT);
+        }
+        if self.destroyed.len() < MOST {
+            self.destroyed.insert(id.clone(), now);
+        }
+    }
+
+    pub(crate) fn is_our_doing(&self, id: &InstanceId) -> bool {
+        self.destroyed.contains_key(id)
+    }
+
+    /// Keeps the news of an end for whoever asks; if nobody does, the oldest go.
+    pub(crate) fn ended(&mut self, end: Ended) {
+        if self.ended.len() >= MOST {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(end);
+    }
+
+    pub(crate) fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended).into()
+    }
+
+    /// The instances that a list has shown to run.
+    pub(crate) fn running_shown(&mut self, running: BTreeSet<InstanceId>) {
+        self.running = running;
+    }
+
+    pub(crate) fn ran(&self, id: &InstanceId) -> bool {
+        self.running.contains(id)
+    }
+
+    /// The spot instances that a list has shown.
+    pub(crate) fn spot_shown(&mut self, spot: BTreeMap<InstanceId, PriceKey>) {
+        self.spot = spot;
+    }
+
+    pub(crate) fn price_key(&self, id: &InstanceId) -> Option<&PriceKey> {
+        self.spot.get(id)
     }
 
     /// Whether this death is news.

@@ -53,6 +53,7 @@ impl Account {
 
     /// Ends an instance. That it is not known counts as done, unless it is so young that EC2 may not know it yet.
     pub(crate) async fn destroy(&self, id: &InstanceId) -> Result<(), CloudError> {
+        self.memory().destroyed(id, self.now());
         let mut pause = FRESH_PAUSE;
         for attempt in 1.. {
             let send = self

@@ -18,7 +18,7 @@ pub(crate) struct Parameters {
     pub(crate) subnets: Vec<String>,
     pub(crate) ebs_volume_type: String,
     pub(crate) instance_profile: Option<String>,
-    /// Checked, and not used yet: prices are not looked up. Zero: they never are (facts E18).
+    /// How old prices may become. Zero: they are never looked up (facts E18).
     pub(crate) spot_price_interval: Duration,
     /// Dollars for a GiB and thirty days.
     pub(crate) ebs_price: f64,

@@ -126,13 +126,14 @@ impl Places {
         }
     }
 
-    /// An instance died in this zone while it launched. A local reason counts like a refusal there; whatever the
-    /// reason, a type of which several die one after the other is held.
+    /// An instance ended in this zone by itself. A local reason counts like a refusal there; whatever the reason, a
+    /// type of which several die one after the other while they launch is held.
     pub(crate) fn died(
         &mut self,
         wish: &Wish,
         zone: &str,
         reach: Option<Reach>,
+        while_launching: bool,
         why: &str,
         now: Time,
     ) {
@@ -142,6 +143,9 @@ impl Places {
             }
             Some(Reach::Zone) => self.note(Site::Zone(zone.to_owned()), why, now),
             _ => {}
+        }
+        if !while_launching {
+            return;
         }
         let deaths = self.deaths.entry(wish.clone()).or_default();
         *deaths += 1;

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use dispatch_model::{InstanceId, InstanceSecret, InstanceType};
+pub use dispatch_model::EndCause;
+use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, InstanceType, PricePoint};
 
 use crate::{Clock, CloudError, exec::Executor};
 
@@ -68,6 +69,42 @@ pub trait InstanceSet: Send + Sync {
     fn executor(&self) -> Option<Arc<dyn Executor>> {
         None
     }
+
+    /// What these instances of the last list have cost since when, newest first, their added scratch included (facts
+    /// E17–E19): only those whose price changes by itself and is known. Asks the cloud when what is known is old, so
+    /// it may be called as often as there are lists.
+    async fn prices(
+        &self,
+        _instances: &[(InstanceId, Arc<InstanceType>)],
+    ) -> Result<BTreeMap<InstanceId, Vec<PricePoint>>, CloudError> {
+        Ok(BTreeMap::new())
+    }
+
+    /// The instances of which lists have told since the last call that they have ended without a `destroy` of ours;
+    /// each is told once. After a restart there may be ends among them that are long past.
+    fn ended(&self) -> Vec<Ended> {
+        Vec::new()
+    }
+}
+
+/// An instance that has ended, or is ending, without our doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ended {
+    /// The cloud's name for it.
+    pub id: InstanceId,
+    /// The cloud's name of its type.
+    pub provider_type: String,
+    /// Whether it was one that the cloud may take back.
+    pub preemptible: bool,
+    /// What became of it.
+    pub cause: EndCause,
+    /// The cloud's code, such as "Server.SpotInstanceTermination"; "" if it gave none.
+    pub code: String,
+    /// The cloud's words.
+    pub message: String,
+    /// Where it never began: what the code would have meant as the answer to its creation, if that reaches further
+    /// than what the driver remembers by itself (a subnet, a zone).
+    pub class: Option<CloudErrorClass>,
 }
 
 /// What to create.

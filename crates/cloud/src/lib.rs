@@ -11,6 +11,8 @@ mod limiter;
 mod wrap;
 
 pub use clock::Clock;
-pub use driver::{CreateOrder, Driver, DriverContext, Instance, InstanceSet, Tags};
+pub use driver::{
+    CreateOrder, Driver, DriverContext, EndCause, Ended, Instance, InstanceSet, Tags,
+};
 pub use error::CloudError;
 pub use wrap::{Observer, Operation, WrapSettings, Wrapped};

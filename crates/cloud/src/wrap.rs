@@ -4,11 +4,11 @@
 use std::{collections::BTreeMap, fmt, future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use dispatch_model::{CloudErrorClass, InstanceId};
+use dispatch_model::{CloudErrorClass, InstanceId, InstanceType, PricePoint};
 use tokio::time::Instant;
 
 use crate::{
-    CloudError, CreateOrder, Instance, InstanceSet, Tags,
+    CloudError, CreateOrder, Ended, Instance, InstanceSet, Tags,
     exec::Executor,
     limiter::{Limiter, Urgency},
 };
@@ -185,6 +185,23 @@ impl Wrapped {
             .await
     }
 
+    /// What these instances have cost since when. Not one of the operations that are counted, and most of the time no
+    /// call at all, so it takes no turn.
+    pub async fn prices_within(
+        &self,
+        instances: &[(InstanceId, Arc<InstanceType>)],
+        within: Duration,
+    ) -> Result<BTreeMap<InstanceId, Vec<PricePoint>>, CloudError> {
+        tokio::time::timeout(within, self.set.prices(instances))
+            .await
+            .unwrap_or_else(|_| {
+                Err(CloudError::new(
+                    CloudErrorClass::Transient,
+                    format!("the cloud told no prices within {} ms", within.as_millis()),
+                ))
+            })
+    }
+
     /// The driver's futures do nothing before they are polled, so waiting for the turn first delays the call itself.
     async fn call<T>(
         &self,
@@ -250,6 +267,17 @@ impl InstanceSet for Wrapped {
 
     fn executor(&self) -> Option<Arc<dyn Executor>> {
         self.set.executor()
+    }
+
+    async fn prices(
+        &self,
+        instances: &[(InstanceId, Arc<InstanceType>)],
+    ) -> Result<BTreeMap<InstanceId, Vec<PricePoint>>, CloudError> {
+        self.prices_within(instances, OTHERS_WITHIN).await
+    }
+
+    fn ended(&self) -> Vec<Ended> {
+        self.set.ended()
     }
 }
 

@@ -29,3 +29,25 @@ pub enum CloudErrorClass {
     /// Nobody knows whether the call had an effect (time-out, cut connection): only a list can tell.
     OutcomeUnknown,
 }
+
+/// What became of an instance.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum EndCause {
+    /// The cloud took it back: a spot interruption.
+    TakenBack,
+    /// It died while it was launched, for lack of something or by a fault.
+    NeverBegan,
+    /// Somebody else ended it, it shut itself down, or its host failed.
+    Other,
+}
+
+impl EndCause {
+    /// A short name for metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            EndCause::TakenBack => "spot interruption",
+            EndCause::NeverBegan => "launch failure",
+            EndCause::Other => "other",
+        }
+    }
+}

@@ -9,12 +9,13 @@ mod gpu;
 mod id;
 mod instance_type;
 mod pool;
+mod price;
 mod queue;
 mod resources;
 mod time;
 pub mod units;
 
-pub use cloud_error::{CapacityScope, CloudErrorClass};
+pub use cloud_error::{CapacityScope, CloudErrorClass, EndCause};
 pub use container::ContainerState;
 pub use gpu::{Gpu, GpuNeeds};
 pub use id::{ContainerId, InstanceId, InstanceSecret, InstanceTypeName, WorkerId};
@@ -23,6 +24,7 @@ pub use pool::{
     Hold, HoldCause, IdleBehavior, PoolSnapshot, RunnerReport, RunnerState, RunnerView,
     WorkerState, WorkerView,
 };
+pub use price::PricePoint;
 pub use queue::{QueueEntry, QueueSnapshot, Sizing};
 pub use resources::Resources;
 pub use time::{Now, Time};

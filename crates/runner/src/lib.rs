@@ -16,9 +16,10 @@ mod start;
 
 pub use binary::{BinaryHash, RunnerMissing, choose_runner_binary};
 pub use commands::{DeployPath, Login, RunnerCommand, RunnerCommands, boot_probe};
+pub use dispatch_model::PricePoint;
 pub use gateway::{gateway_address, gateway_secret};
 pub use list::{ListError, RunnerList, parse_list};
-pub use prices::{PricePoint, price_document};
+pub use prices::price_document;
 pub use record::instance_type_record;
 pub use scripts::{WATCH_DIRECTORY, WatchLine, deploy_script, init_script, watch_script};
 pub use shell::{quote, quote_if_needed};

@@ -1,18 +1,9 @@
 //! What a spot instance has cost since when: told to the runners on it with each list (facts §2.2.3, W37).
 
-use jiff::Timestamp;
+use dispatch_model::PricePoint;
 use serde::Serialize;
 
 use crate::record::Price;
-
-/// From this moment on the instance cost so much, until the next point.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct PricePoint {
-    /// Since when.
-    pub start: Timestamp,
-    /// Dollars an hour.
-    pub price: f64,
-}
 
 /// The document for `--list --stdin-prices`: newest first, and of neighbours with the same price only the oldest.
 /// `None` if there is nothing to tell; then the flag must not be given either. Points may come in any order; those

@@ -107,6 +107,8 @@ async fn k28_the_zone_of_spot_instances_is_read_from_the_list() {
     stage.create("m5.spot", "s").await.expect("an instance");
     stage.list().await.expect("a list");
     assert_eq!(stage.calls("DescribeInstanceStatus"), 0);
+    stage.prices(&[]).await;
+    assert_eq!(stage.calls("DescribeInstanceStatus"), 0);
 }
 
 /// Facts E16, E22, §2.8.1; K28: tags on volumes and network interfaces, the secret on neither.
@@ -164,6 +166,62 @@ async fn e16_e22_the_whole_create_is_as_specified() {
             "{key} tells the secret"
         );
     }
+}
+
+/// Facts E17–E19 (the arithmetic is checked where it is).
+#[tokio::test]
+async fn e17_e18_e19_prices_are_asked_for_as_specified() {
+    let setup = Setup::default().ec2(|settings| settings.empty_tokens = true);
+    let stage = setup.start().await;
+    let spot = stage.create("m5.spot", "s1").await.expect("an instance");
+    let other = stage.create("m5.spot", "s2").await.expect("an instance");
+    let lasting = stage.create("m5.small", "s3").await.expect("an instance");
+    stage.list().await.expect("a list");
+    let wanted = [(&spot, 0), (&other, 640 << 30), (&lasting, 0)];
+    let prices = stage.prices(&wanted).await;
+    assert_eq!(
+        stage.prices(&wanted).await,
+        prices,
+        "the second time from memory"
+    );
+    let forms = stage.forms("DescribeSpotPriceHistory");
+    assert_eq!(
+        forms.len(),
+        1,
+        "once within the interval, and an empty token ends it"
+    );
+    has(
+        &forms[0],
+        &[
+            ("Filter.1.Name", "instance-type"),
+            ("Filter.1.Value.1", "m5.spot"),
+            ("Filter.2.Name", "product-description"),
+            ("Filter.2.Value.1", "Linux/UNIX"),
+        ],
+    );
+    assert!(!forms[0].contains_key("Filter.1.Value.2") && forms[0].contains_key("StartTime"));
+    let (plain, with_scratch) = (&prices[&spot.id], &prices[&other.id]);
+    assert_eq!(plain.len(), 2);
+    let added = with_scratch[0].price - plain[0].price;
+    assert!(
+        (added - 640.0 * 0.10 / 30.0 / 24.0).abs() < 1e-9,
+        "{prices:?}"
+    );
+    assert!(plain[0].start > plain[1].start);
+    assert!(
+        !prices.contains_key(&lasting.id),
+        "its price does not change"
+    );
+}
+
+#[tokio::test]
+async fn e18_an_interval_of_zero_looks_up_no_prices() {
+    let setup = Setup::default().parameter("SpotPriceUpdateInterval", json!("0"));
+    let stage = setup.start().await;
+    let spot = stage.create("m5.spot", "s").await.expect("an instance");
+    stage.list().await.expect("a list");
+    assert!(stage.prices(&[(&spot, 0)]).await.is_empty());
+    assert_eq!(stage.calls("DescribeSpotPriceHistory"), 0);
 }
 
 /// Facts E15.

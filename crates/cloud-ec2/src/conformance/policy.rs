@@ -44,6 +44,7 @@ async fn a_whole_life_calls_exactly_the_actions_of_the_policy() {
     let stage = Setup::default().start().await;
     let made = stage.create("m5.spot", "s").await.expect("an instance");
     stage.list().await.expect("a list");
+    stage.prices(&[(&made, 0)]).await;
     let tags = [("a".to_owned(), "b".to_owned())].into();
     stage.account.set_tags(&made.id, &tags).await.expect("tags");
     stage

@@ -1,13 +1,13 @@
 //! A lab with an EC2 API, and the driver on it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dispatch_cloud::{Clock, CreateOrder, DriverContext, Instance, Tags};
 use dispatch_lab_net::{
     Ec2Api, Ec2Settings, Lab, LabHandle, Subnet,
     world::{Settings, Span, settings::InstanceType as LabType},
 };
-use dispatch_model::{Gpu, InstanceId, InstanceSecret, InstanceType};
+use dispatch_model::{Gpu, InstanceId, InstanceSecret, InstanceType, PricePoint};
 use serde_json::{Value, json};
 
 use crate::{Ec2Driver, account::Account, mutants::Mutant};
@@ -192,6 +192,22 @@ impl Stage {
             .map_err(|error| error.to_string())
     }
 
+    /// The prices of these instances, whose types have so much added scratch.
+    pub(super) async fn prices(
+        &self,
+        wanted: &[(&Instance, u64)],
+    ) -> BTreeMap<InstanceId, Vec<PricePoint>> {
+        let of = |(made, added_scratch_bytes): &(&Instance, u64)| {
+            let instance_type = InstanceType {
+                added_scratch_bytes: *added_scratch_bytes,
+                ..order(&made.provider_type, "").instance_type
+            };
+            (made.id.clone(), Arc::new(instance_type))
+        };
+        let wanted: Vec<_> = wanted.iter().map(of).collect();
+        self.account.prices_of(&wanted).await.expect("prices")
+    }
+
     /// The instances that really are alive, by the secret on them.
     pub(super) fn alive(&self) -> Vec<(InstanceId, String)> {
         self.lab.world(|world, _| {
@@ -214,7 +230,7 @@ impl Stage {
     }
 
     /// The forms of all calls of this action.
-    pub(super) fn forms(&self, action: &str) -> Vec<std::collections::BTreeMap<String, String>> {
+    pub(super) fn forms(&self, action: &str) -> Vec<BTreeMap<String, String>> {
         let mut forms = self.ec2.forms();
         forms.retain(|form| form.get("Action").is_some_and(|found| found == action));
         forms

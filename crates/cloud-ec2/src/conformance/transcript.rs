@@ -12,9 +12,8 @@ use super::stage::{Setup, order};
 
 type Form = BTreeMap<String, String>;
 
-/// Calls that we do not make: the zone of spot instances is in DescribeInstances already (facts K28), and prices are not
-/// passed on to runners yet.
-const NOT_MADE: &[&str] = &["DescribeInstanceStatus", "DescribeSpotPriceHistory"];
+/// Calls that we do not make: the zone of spot instances is in DescribeInstances already (facts K28).
+const NOT_MADE: &[&str] = &["DescribeInstanceStatus"];
 
 fn recorded() -> Vec<Form> {
     let path =
@@ -98,6 +97,7 @@ async fn every_parameter_that_go_sends_is_sent_by_us() {
     small.instance_type.added_scratch_bytes = 50_000_000_000;
     stage.account.create(&small).await.expect("an instance");
     stage.account.list(&ours).await.expect("a list");
+    stage.prices(&[(&made, 0)]).await;
     // The dispatcher asks for the one tag that changes; Go sends all (facts K28).
     let tags: Tags = [("ArvadosIdleBehavior".to_owned(), "hold".to_owned())].into();
     stage.account.set_tags(&made.id, &tags).await.expect("tags");

@@ -60,7 +60,7 @@ fn check(mut places: Places, script: &str, expected: Expect) {
         } else if let Some(rest) = word.strip_prefix("died:") {
             let (name, zone) = rest.split_once(':').expect("a zone");
             let reach = (zone != "-").then_some(Reach::TypeInZone);
-            places.died(&wish(name), zone, reach, "died", now);
+            places.died(&wish(name), zone, reach, true, "died", now);
         } else if let Some(name) = word.strip_prefix("runs:") {
             places.runs(&wish(name));
         } else {

@@ -1,0 +1,110 @@
+//! What the ends of instances tell: why containers were lost, and where not to create the next ones (facts K34).
+
+use std::collections::BTreeSet;
+
+use aws_sdk_ec2::types::Instance as Described;
+use dispatch_cloud::{EndCause, Ended};
+use dispatch_model::InstanceId;
+
+use crate::{
+    account::Account,
+    atlas::{self, Kind, Reach},
+    describe::{instance, wish, zone},
+};
+
+impl Account {
+    /// Learns from each instance that a list shows as going or gone, once.
+    pub(crate) fn learn_from_the_dead(&self, gone: &[Described]) {
+        let shown: BTreeSet<InstanceId> = gone.iter().map(|dead| instance(dead).id).collect();
+        self.memory().dead_shown(&shown);
+        for dead in gone {
+            let id = instance(dead).id;
+            let (code, message) = reason(dead);
+            // While it is going, EC2 may not say yet why.
+            if code.is_empty() && !is_over(dead) || self.memory().is_our_doing(&id) {
+                continue;
+            }
+            if self.memory().is_news(&id) {
+                self.learn_from(dead, id, code, message);
+            }
+        }
+    }
+
+    fn learn_from(&self, dead: &Described, id: InstanceId, code: String, message: String) {
+        let wish = wish(dead);
+        let cause = cause(&code, self.memory().ran(&id));
+        let verdict = atlas::judge(Some(&code), 0, &message);
+        match cause {
+            // By hand, or by an earlier dispatcher.
+            EndCause::Other => {
+                tracing::info!(instance = %id, reason = code, "an instance has ended: {message}");
+            }
+            EndCause::TakenBack | EndCause::NeverBegan => {
+                tracing::warn!(
+                    instance = %id,
+                    provider_type = %wish.provider_type,
+                    spot = wish.preemptible,
+                    reason = code,
+                    "an instance has ended by itself: {message}"
+                );
+                // An instance that was taken back has run well, but where it was there is a lack now.
+                let local = verdict.reach.is_local() && verdict.kind == Kind::Capacity;
+                let reach: Option<Reach> = local.then_some(verdict.reach);
+                let why = atlas::words("instance", atlas::bare(&code), verdict, &message);
+                let (zone, died) = (
+                    zone(dead).unwrap_or_default(),
+                    cause == EndCause::NeverBegan,
+                );
+                self.places()
+                    .died(&wish, &zone, reach, died, &why, self.now());
+            }
+        }
+        let groups = &self.parameters.quota_groups;
+        let class = (cause == EndCause::NeverBegan
+            && verdict.kind == Kind::Quota
+            && !verdict.reach.is_local())
+        .then(|| {
+            let group = groups.of(&wish.provider_type, wish.preemptible);
+            atlas::class(verdict, &group, self.now())
+        });
+        self.memory().ended(Ended {
+            id,
+            provider_type: wish.provider_type,
+            preemptible: wish.preemptible,
+            cause,
+            code,
+            message,
+            class,
+        });
+    }
+}
+
+/// EC2's code and words for why.
+fn reason(dead: &Described) -> (String, String) {
+    let reason = dead.state_reason.as_ref();
+    let text = |text: Option<&String>| text.cloned().unwrap_or_default();
+    (
+        text(reason.and_then(|reason| reason.code.as_ref())),
+        text(reason.and_then(|reason| reason.message.as_ref())),
+    )
+}
+
+fn is_over(dead: &Described) -> bool {
+    let state = dead.state.as_ref().and_then(|state| state.name.as_ref());
+    state == Some(&aws_sdk_ec2::types::InstanceStateName::Terminated)
+}
+
+/// By the codes of StateReason that EC2 documents; one that nobody knows is no failure to launch if it has run.
+fn cause(code: &str, ran: bool) -> EndCause {
+    match atlas::bare(code) {
+        "SpotInstanceTermination" | "SpotInstanceShutdown" => EndCause::TakenBack,
+        ""
+        | "UserInitiatedShutdown"
+        | "InstanceInitiatedShutdown"
+        | "ScheduledStop"
+        | "UserInitiatedHibernate"
+        | "InstanceTerminated" => EndCause::Other,
+        _ if ran => EndCause::Other,
+        _ => EndCause::NeverBegan,
+    }
+}
