@@ -3,14 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dispatch_container_queue as queue;
-use dispatch_model::{ContainerId, InstanceTypeName, Now, Time};
-use dispatch_scheduler::{InstanceTypes, Limits, Plan, Recovery, Repair, plan, reconcile};
+use dispatch_model::{ContainerId, Now, Time};
+use dispatch_scheduler::{InstanceTypes, Limits, Plan, Recovery};
 use dispatch_worker as pool;
 
 use crate::{
-    BrainNews, Command, Fact, Input, NotFound, Snapshot, SupervisorShare, Wish, guard,
-    limits::{self, ContainerLimit},
-    secrets::Secrets,
+    BrainNews, Command, Fact, Input, NotFound, Snapshot, SupervisorShare, Wish,
+    limits::ContainerLimit, secrets::Secrets,
 };
 
 /// What the brain needs of the configuration.
@@ -49,23 +48,29 @@ pub struct Step {
 /// Decides. See the crate's description.
 #[derive(Debug)]
 pub struct Brain {
-    settings: Settings,
-    queue: queue::View,
-    pool: pool::Pool,
-    recovery: Recovery,
-    container_limit: ContainerLimit,
-    secrets: Secrets,
+    pub(crate) settings: Settings,
+    pub(crate) queue: queue::View,
+    pub(crate) pool: pool::Pool,
+    pub(crate) recovery: Recovery,
+    pub(crate) container_limit: ContainerLimit,
+    pub(crate) secrets: Secrets,
     stopping: bool,
-    recovered: bool,
-    set_aside: BTreeSet<ContainerId>,
+    pub(crate) recovered: bool,
+    pub(crate) set_aside: BTreeSet<ContainerId>,
     violations: u64,
     /// What has come up since the last step.
     pending: Step,
-    plan: Arc<Plan>,
+    pub(crate) plan: Arc<Plan>,
     /// The limits that the last plan was made with.
-    limits: Limits,
-    plan_again_at: Option<Time>,
-    must_plan: bool,
+    pub(crate) limits: Limits,
+    pub(crate) plan_again_at: Option<Time>,
+    /// The last plan holds while this is the pool's revision; `None`: it does not.
+    pub(crate) plan_holds_at: Option<u64>,
+    pub(crate) n_plans: u64,
+    /// Something has come in since the last step.
+    heard: bool,
+    /// Grows with what readers see of all but the pool.
+    pub(crate) shown: u64,
 }
 
 impl Brain {
@@ -89,20 +94,25 @@ impl Brain {
             plan: Arc::new(Plan::default()),
             limits: Limits::none(),
             plan_again_at: None,
-            must_plan: true,
+            plan_holds_at: None,
+            n_plans: 0,
+            heard: true,
+            shown: 0,
             settings,
         }
     }
 
     /// Takes in one thing that happened.
     pub fn take(&mut self, input: Input, now: Now) {
-        self.must_plan = true;
+        self.heard = true;
         match input {
             Input::Queue(event) => self.tell_queue(event, now),
             Input::Pool(event) => self.tell_pool(event, now),
-            Input::ApiOverloaded => self
-                .container_limit
-                .overloaded(now.time, self.plan.figures.running),
+            Input::ApiOverloaded => {
+                let running = self.plan.figures.running;
+                self.container_limit.overloaded(now.time, running);
+                self.plan_holds_at = None;
+            }
             Input::Stop => {
                 self.stopping = true;
                 self.tell_pool(pool::Event::Stopping, now);
@@ -112,7 +122,7 @@ impl Brain {
 
     /// Takes in an operator's wish; what it leads to comes with the next step.
     pub fn wish(&mut self, wish: Wish, now: Now) -> Result<(), NotFound> {
-        self.must_plan = true;
+        self.heard = true;
         match wish {
             Wish::SetIdleBehavior { instance, behavior } => {
                 let worker = self.pool.worker_of(&instance).ok_or(NotFound)?;
@@ -137,25 +147,19 @@ impl Brain {
         Ok(())
     }
 
-    /// Fires the deadlines that are due, plans once if anything may have changed, and says what to do.
+    /// Fires the deadlines that are due, plans once if the last plan may not hold any more, and says what to do.
     pub fn step(&mut self, now: Now) -> Step {
         if self.queue.deadline().is_some_and(|at| at <= now.time) {
             self.tell_queue(queue::Event::Tick, now);
-            self.must_plan = true;
+            self.heard = true;
         }
         if self.pool.deadline().is_some_and(|at| at <= now.time) {
             self.tell_pool(pool::Event::Tick, now);
-            self.must_plan = true;
+            self.heard = true;
         }
-        if self.plan_again_at.is_some_and(|at| at <= now.time) {
-            self.must_plan = true;
-        }
-        if self.must_plan && !self.stopping {
-            self.must_plan = false;
-            self.plan_again_at = None;
-            self.recover(now);
-            self.repair(now);
-            self.follow_new_plan(now);
+        self.heard |= self.plan_again_at.is_some_and(|at| at <= now.time);
+        if std::mem::take(&mut self.heard) && !self.stopping {
+            self.plan_if_due(now);
         }
         std::mem::take(&mut self.pending)
     }
@@ -173,8 +177,18 @@ impl Brain {
             .min()
     }
 
+    /// Grows when readers would see something new in a snapshot: most answers of idle instances are no news.
+    pub fn revision(&self) -> u64 {
+        self.shown + self.pool.shown()
+    }
+
+    /// How many plans have been made.
+    pub fn n_plans(&self) -> u64 {
+        self.n_plans
+    }
+
     /// The dispatcher as it is, for readers.
-    pub fn snapshot(&self, now: Now) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         let queue = self.queue.snapshot().clone();
         let details = queue
             .entries
@@ -182,7 +196,6 @@ impl Brain {
             .filter_map(|id| Some((id.clone(), Arc::clone(self.queue.details(id)?))))
             .collect();
         Snapshot {
-            at: now,
             queue,
             details,
             pool: self.pool.snapshot().clone(),
@@ -204,224 +217,15 @@ impl Brain {
         &self.pool
     }
 
-    /// Keeps account of what is not known yet after a start.
-    fn recover(&mut self, now: Now) {
-        self.recovery.note(self.pool.snapshot(), now.time);
-        if self.recovery.wants_list(self.queue.snapshot(), now.time) {
-            self.tell_queue(queue::Event::Poke, now);
-        } else if !self.recovered && self.recovery.over_since(now.time).is_some() {
-            self.recovered = true;
-            let silent = self.recovery.silent().len();
-            self.note(BrainNews::Recovered {
-                after: now.time.since(Time::ZERO),
-                silent,
-            });
-        }
-        self.again_at(self.recovery.deadline(now.time));
+    /// Whatever the queue hears, the last plan may not hold any more.
+    pub(crate) fn tell_queue(&mut self, event: queue::Event, now: Now) {
+        self.plan_holds_at = None;
+        self.shown += 1;
+        self.let_queue_hear(event, now);
     }
 
-    /// Sets right what queue and pool disagree about.
-    fn repair(&mut self, now: Now) {
-        let repairs = reconcile(
-            self.queue.snapshot(),
-            self.pool.snapshot(),
-            &self.recovery,
-            now,
-        );
-        self.again_at(repairs.again_at);
-        for repair in repairs.repairs {
-            match repair {
-                Repair::Cancel { container, reason } => {
-                    self.note(BrainNews::Cancelling {
-                        container: container.clone(),
-                        reason,
-                    });
-                    self.tell_queue(
-                        queue::Event::Cancel {
-                            id: container,
-                            reason: reason.to_string(),
-                        },
-                        now,
-                    );
-                }
-                Repair::Unlock { container, reason } => {
-                    self.note(BrainNews::Unlocking {
-                        container: container.clone(),
-                        reason,
-                    });
-                    self.tell_queue(queue::Event::Unlock(container), now);
-                }
-                Repair::Kill {
-                    container,
-                    worker,
-                    reason,
-                } => {
-                    self.note(BrainNews::Killing {
-                        container: container.clone(),
-                        worker,
-                        reason,
-                    });
-                    let kill = pool::Event::Kill {
-                        container,
-                        worker: Some(worker),
-                        reason: reason.to_string(),
-                    };
-                    self.tell_pool(kill, now);
-                }
-                Repair::Forget { container } => {
-                    self.tell_queue(queue::Event::Forget(container), now)
-                }
-                Repair::DropExited { container } => {
-                    self.tell_pool(pool::Event::Forget { container }, now)
-                }
-            }
-        }
-    }
-
-    fn follow_new_plan(&mut self, now: Now) {
-        self.limits = self.limits_now(now);
-        let plan = plan(
-            self.queue.snapshot(),
-            self.pool.snapshot(),
-            &self.settings.types,
-            &self.limits,
-            &self.recovery,
-            now,
-        );
-        self.again_at(plan.again_at);
-        self.again_at(self.container_limit.changes_at(now.time));
-        for (container, reason) in &plan.unlock {
-            self.note(BrainNews::Unlocking {
-                container: container.clone(),
-                reason: *reason,
-            });
-            self.tell_queue(queue::Event::Unlock(container.clone()), now);
-        }
-        for (container, worker) in &plan.start {
-            self.start(container, *worker, now);
-        }
-        for container in &plan.lock {
-            self.tell_queue(queue::Event::Lock(container.clone()), now);
-        }
-        for worker in &plan.shut_down {
-            match guard::may_shut_down(self.pool.snapshot(), *worker) {
-                Ok(()) => {
-                    let reason = "an instance of another type is wanted more".to_owned();
-                    self.tell_pool(
-                        pool::Event::ShutDown {
-                            worker: *worker,
-                            reason,
-                        },
-                        now,
-                    );
-                }
-                Err(reason) => self.violation(None, format!("shut down {worker}: {reason}")),
-            }
-        }
-        for create in &plan.create {
-            self.create(&create.instance_type, now);
-        }
-        self.tell_queue(queue::Event::WantedRows(self.rows_wanted()), now);
-        self.plan = Arc::new(plan);
-    }
-
-    fn start(&mut self, container: &ContainerId, worker: dispatch_model::WorkerId, now: Now) {
-        if self.set_aside.contains(container) {
-            return;
-        }
-        let (queue, pool) = (self.queue.snapshot(), self.pool.snapshot());
-        match guard::may_start(queue, pool, &self.settings.types, container, worker) {
-            Ok(()) => {
-                let sizing = Arc::clone(&queue.entries[container].sizing);
-                self.tell_pool(
-                    pool::Event::Start {
-                        worker,
-                        container: container.clone(),
-                        sizing,
-                    },
-                    now,
-                );
-            }
-            Err(reason) => {
-                self.violation(
-                    Some(container.clone()),
-                    format!("start {container} on {worker}: {reason}"),
-                );
-            }
-        }
-    }
-
-    fn create(&mut self, instance_type: &InstanceTypeName, now: Now) {
-        match guard::may_create(self.pool.snapshot()) {
-            Ok(()) => {
-                let secret = self.secrets.fresh();
-                let instance_type = instance_type.clone();
-                self.tell_pool(
-                    pool::Event::Create {
-                        instance_type,
-                        secret,
-                    },
-                    now,
-                );
-            }
-            Err(reason) => self.violation(None, format!("create a {instance_type}: {reason}")),
-        }
-    }
-
-    fn limits_now(&mut self, now: Now) -> Limits {
-        let running = self.plan.figures.running;
-        let from = self.limits.containers;
-        let containers = self.container_limit.current(running, now.time);
-        if containers != from {
-            self.note(BrainNews::ContainerLimit {
-                from,
-                to: containers,
-            });
-        }
-        Limits {
-            containers,
-            supervisors: limits::supervisors(self.settings.supervisors, containers, running),
-            containers_per_instance: self.settings.containers_per_instance,
-            patience: self.settings.patience,
-        }
-    }
-
-    /// As many queued containers as could be started now: one for each free processor of the workers that are or will
-    /// be there, and for each of the largest instance that may yet be created.
-    fn rows_wanted(&self) -> usize {
-        let pool = self.pool.snapshot();
-        let entries = &self.queue.snapshot().entries;
-        let free: usize = pool
-            .workers
-            .values()
-            .filter(|worker| worker.takes_work || worker.will_take_work)
-            .map(|worker| {
-                let used: u32 = worker
-                    .containers
-                    .iter()
-                    .filter_map(|id| entries.get(id))
-                    .map(|entry| entry.sizing.needs.vcpus)
-                    .sum();
-                worker.instance_type.vcpus.saturating_sub(used) as usize
-            })
-            .sum();
-        let largest = self
-            .settings
-            .types
-            .values()
-            .map(|it| it.vcpus as usize)
-            .max()
-            .unwrap_or(0);
-        let creatable = match (&pool.hold, pool.instance_limit) {
-            (Some(_), _) => 0,
-            (None, Some(limit)) => limit.saturating_sub(pool.workers.len()),
-            (None, None) => MOST_ROWS,
-        };
-        free.saturating_add(creatable.saturating_mul(largest))
-            .min(MOST_ROWS)
-    }
-
-    fn tell_queue(&mut self, event: queue::Event, now: Now) {
+    /// For what changes no container.
+    pub(crate) fn let_queue_hear(&mut self, event: queue::Event, now: Now) {
         let queue::Effects { requests, facts } = self.queue.handle(event, now);
         self.pending
             .commands
@@ -431,7 +235,7 @@ impl Brain {
             .extend(facts.into_iter().map(Fact::Queue));
     }
 
-    fn tell_pool(&mut self, event: pool::Event, now: Now) {
+    pub(crate) fn tell_pool(&mut self, event: pool::Event, now: Now) {
         let pool::Effects { actions, facts } = self.pool.handle(event, now);
         self.pending
             .commands
@@ -452,21 +256,14 @@ impl Brain {
         }
     }
 
-    fn violation(&mut self, container: Option<ContainerId>, message: String) {
+    pub(crate) fn violation(&mut self, container: Option<ContainerId>, message: String) {
         assert!(!self.settings.strict, "invariant: {message}");
         self.violations += 1;
         self.set_aside.extend(container.clone());
         self.note(BrainNews::Violation { container, message });
     }
 
-    fn note(&mut self, news: BrainNews) {
+    pub(crate) fn note(&mut self, news: BrainNews) {
         self.pending.facts.push(Fact::Brain(news));
     }
-
-    fn again_at(&mut self, at: Option<Time>) {
-        self.plan_again_at = [self.plan_again_at, at].into_iter().flatten().min();
-    }
 }
-
-/// More queued rows than this are never asked for: what a poll brings must fit into memory and time.
-const MOST_ROWS: usize = 20_000;

@@ -11,6 +11,7 @@
 //! | what to do where queue and pool disagree | `dispatch_scheduler::reconcile` |
 //! | the fate of each instance | `dispatch_worker::Pool` |
 //! | what to ask the API, and what a container needs | `dispatch_container_queue::View` |
+//! | when to plan, and what becomes of a plan | here, `planning` |
 //! | how many containers may run at once | here, `limits` |
 //! | whether a command may leave at all | here, `guard` |
 
@@ -19,6 +20,7 @@ mod fact;
 mod guard;
 mod input;
 mod limits;
+mod planning;
 mod secrets;
 mod snapshot;
 

@@ -3,14 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dispatch_container_queue::Details;
-use dispatch_model::{ContainerId, Now, PoolSnapshot, QueueSnapshot, Time};
+use dispatch_model::{ContainerId, PoolSnapshot, QueueSnapshot, Time};
 use dispatch_scheduler::{Limits, Plan, Wait};
 
 /// The dispatcher at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// When.
-    pub at: Now,
     /// The container queue.
     pub queue: QueueSnapshot,
     /// The containers' records, by id.

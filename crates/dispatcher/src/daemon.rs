@@ -193,7 +193,7 @@ async fn assemble(start: Start) -> Result<Parts, StartError> {
     );
 
     let brain = Brain::new(settings::brain(config, &types, seed()), clock.now());
-    let (snapshots, shown) = watch::channel(Arc::new(brain.snapshot(clock.now())));
+    let (snapshots, shown) = watch::channel(Arc::new(brain.snapshot()));
     let load = Arc::new(OnceLock::new());
     let answers = Answers {
         snapshots: shown,

@@ -87,6 +87,11 @@ impl Hands {
         }
     }
 
+    /// Reaps all calls that have ended by now.
+    pub(crate) fn reap_ended(&mut self) {
+        while self.calls.try_join_next().is_some() {}
+    }
+
     /// How many calls are under way.
     pub(crate) fn n_calls(&self) -> usize {
         self.calls.len()

@@ -13,7 +13,7 @@ use crate::{clock::Clock, facts::Reporter, hands::Hands, health};
 pub(crate) const INPUTS_MAX: usize = 4096;
 /// Inputs taken in before the brain thinks: enough to share a plan, few enough to stay quick.
 const INPUTS_AT_ONCE: usize = 2000;
-/// Readers get a new snapshot this often while things change: making one costs a little for each container.
+/// Readers get a new snapshot this often while what they see changes: making one costs a little for each container.
 const SHOW_EVERY: Duration = Duration::from_millis(50);
 /// How long calls under way get to finish when the daemon stops.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
@@ -38,11 +38,12 @@ impl Shell {
     /// alone: the next daemon adopts them (facts K33).
     pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
         let mut shown_at = self.clock.time();
-        let mut stale = true;
+        let mut shown = None;
         let mut stop_by: Option<Time> = None;
         let mut answers = Vec::new();
         loop {
             let beat = self.clock.time() + health::HEARTBEAT;
+            let stale = shown != Some(self.brain.revision());
             let show_at = stale.then(|| shown_at + SHOW_EVERY);
             let wake_at = [self.brain.deadline(), show_at, stop_by, Some(beat)]
                 .into_iter()
@@ -62,26 +63,26 @@ impl Shell {
                         let Ok(input) = self.inputs.try_recv() else { break };
                         self.brain.take(input, now);
                     }
-                    stale = true;
                 }
                 Some((wish, answer)) = self.wishes.recv() => {
                     answers.push((answer, self.brain.wish(wish, self.clock.now())));
                     while let Ok((wish, answer)) = self.wishes.try_recv() {
                         answers.push((answer, self.brain.wish(wish, self.clock.now())));
                     }
-                    stale = true;
                 }
-                () = self.hands.reap() => {}
+                // Else they are reaped in passing: the end of each comes with an input.
+                () = self.hands.reap(), if stop_by.is_some() => {}
                 () = self.clock.reach(wake_at) => {}
             }
-            stale |= self.think_and_obey();
+            self.think_and_obey();
+            self.hands.reap_ended();
             self.health.turned();
             let now = self.clock.time();
-            if stale && (now >= shown_at + SHOW_EVERY || !answers.is_empty()) {
-                self.snapshots
-                    .send_replace(Arc::new(self.brain.snapshot(self.clock.now())));
+            let revision = Some(self.brain.revision());
+            if shown != revision && (now >= shown_at + SHOW_EVERY || !answers.is_empty()) {
+                self.snapshots.send_replace(Arc::new(self.brain.snapshot()));
                 shown_at = now;
-                stale = false;
+                shown = revision;
             }
             // Whoever looks after the answer sees what has become of the wish.
             for (answer, granted) in answers.drain(..) {
@@ -117,10 +118,8 @@ impl Shell {
         }
     }
 
-    /// Whether anything came of it.
-    fn think_and_obey(&mut self) -> bool {
+    fn think_and_obey(&mut self) {
         let step = self.brain.step(self.clock.now());
-        let anything = !step.commands.is_empty() || !step.facts.is_empty();
         for fact in step.facts {
             self.reporter.report(&fact);
             self.count_start(&fact);
@@ -133,7 +132,6 @@ impl Shell {
         for command in destroys.into_iter().chain(others) {
             self.hands.obey(command);
         }
-        anything
     }
 }
 

@@ -34,6 +34,18 @@ pub struct Plan {
     pub again_at: Option<Time>,
 }
 
+impl Plan {
+    /// Whether there is nothing to do: the same snapshots and limits give the same plan again until
+    /// [`Plan::again_at`].
+    pub fn orders_nothing(&self) -> bool {
+        self.lock.is_empty()
+            && self.unlock.is_empty()
+            && self.start.is_empty()
+            && self.create.is_empty()
+            && self.shut_down.is_empty()
+    }
+}
+
 /// An instance to create.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Create {

@@ -11,7 +11,7 @@ use dispatch_model::{
 /// Locks found at the start are neither used nor given back, and containers of which no runner has been seen are not
 /// taken for lost, on queue data that was asked for before the last such answer. Which containers these are is worked
 /// out anew each time, never remembered: one that has been found alive meanwhile must not be touched (facts K2).
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recovery {
     give_up_at: Time,
     unknown_patience: Duration,

@@ -43,6 +43,8 @@ pub struct Pool {
     pub(crate) typical_boots: BTreeMap<InstanceTypeName, std::time::Duration>,
     pub(crate) snapshot: PoolSnapshot,
     pub(crate) revision: u64,
+    /// Changes of the snapshot that no planner cares about.
+    n_asides: u64,
     /// The deadlines of workers, and which of them is in `deadlines`.
     timers: BTreeSet<(Time, WorkerId)>,
     deadlines: BTreeMap<WorkerId, Time>,
@@ -74,6 +76,7 @@ impl Pool {
             departed: BTreeMap::new(),
             typical_boots: BTreeMap::new(),
             revision: 0,
+            n_asides: 0,
             timers: BTreeSet::new(),
             deadlines: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -111,6 +114,11 @@ impl Pool {
     /// Grows with each change of the snapshot that a planner could care about: plan again when it has.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Grows with each change of the snapshot.
+    pub fn shown(&self) -> u64 {
+        self.revision + self.n_asides
     }
 
     /// The worker that is our view of this instance.
@@ -272,7 +280,12 @@ impl Pool {
         let view = worker.view();
         let old = self.snapshot.workers.get(&id);
         if old.is_none_or(|old| **old != view) {
-            self.revision += u64::from(old.is_none_or(|old| matters(old, &view)));
+            let news = old.is_none_or(|old| matters(old, &view));
+            *(if news {
+                &mut self.revision
+            } else {
+                &mut self.n_asides
+            }) += 1;
             self.snapshot.workers.insert(id, Arc::new(view));
         }
         let awaited = match worker.state {

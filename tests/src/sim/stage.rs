@@ -548,7 +548,7 @@ impl Daemon {
 
 /// Why nothing happens, as far as the brain knows.
 fn standstill(brain: &Brain, now: Now) -> String {
-    let snapshot = brain.snapshot(now);
+    let snapshot = brain.snapshot();
     let waits: Vec<String> = snapshot
         .plan
         .waits

@@ -118,7 +118,7 @@ fn creations_that_fail_are_tried_again_after_pauses_that_grow() {
     sim.pass(300_000);
     let first = sim.count_calls("cloud create");
     assert!((3..12).contains(&first), "{first} calls in five minutes");
-    let wait = sim.brain().snapshot(brain_now(&sim)).plan.waits[uuid.as_str()].to_string();
+    let wait = sim.brain().snapshot().plan.waits[uuid.as_str()].to_string();
     assert!(wait.contains("creation fails"), "{wait}");
     let began = |news: &PoolNews| match news {
         PoolNews::HoldBegan { hold, .. } => hold.cause == HoldCause::CreateFailing,
@@ -363,11 +363,4 @@ fn somebody_elses_instances_are_never_touched() {
         .filter(|it| it.bystander)
         .count();
     assert_eq!(bystanders, 3);
-}
-
-fn brain_now(sim: &Sim) -> dispatch_model::Now {
-    dispatch_model::Now {
-        time: dispatch_model::Time::from_millis(sim.now_ms()),
-        wall: now(sim).wall,
-    }
 }

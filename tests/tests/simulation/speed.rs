@@ -163,3 +163,30 @@ fn busy_instances_cost_little_while_nothing_happens() {
     assert!(sim.count_calls("cloud list") - lists <= 6);
     sim.finish(900_000);
 }
+
+#[test]
+fn answers_of_idle_instances_lead_to_no_plan_and_no_snapshot() {
+    let mut setup = usual(9, 4);
+    setup.brain.pool.idle_timeout = std::time::Duration::from_secs(3600);
+    let mut sim = Sim::new(setup);
+    let all: Vec<String> = (0..20)
+        .map(|_| sim.submit(&container(4, 1), 1_000))
+        .collect();
+    sim.until("all instances are idle", 200_000, |sim| {
+        all.iter().all(|uuid| state(sim, uuid) == "Complete")
+    });
+    sim.pass(60_000);
+    let count = |sim: &Sim| {
+        let probes = sim.count_steps().0;
+        [probes, sim.brain().n_plans(), sim.brain().revision()]
+    };
+    let before = count(&sim);
+    sim.pass(300_000);
+    let after = count(&sim);
+    let [steps, plans, news] = std::array::from_fn(|index| after[index] - before[index]);
+    assert_eq!(sim.world().status().created, 20);
+    // Twenty are probed every ten seconds; in the same time one poll is sent and answered.
+    assert!(steps > 1000, "{steps} steps");
+    assert!(plans <= 64, "{plans} plans");
+    assert!(news <= 130, "{news} snapshots worth showing");
+}

@@ -293,11 +293,13 @@ impl<'a> Pass<'a> {
 
     /// Keeps a worker for a container that has waited for long, and locks the container, so that it goes before all
     /// that are not locked until its turn has come.
-    ///
-    /// No plan need be made just because somebody's patience ends: keeping matters only when something else happens.
     fn keep_for(&mut self, waiting: Waiting, a_slot_would_do: bool) -> Option<WorkerId> {
-        let patient = self.now.time < waiting.rank.first_seen + self.limits.patience;
-        if patient || self.shapes.is_hopeless(waiting.shape) {
+        let patient_until = waiting.rank.first_seen + self.limits.patience;
+        if self.now.time < patient_until {
+            self.wait_for_release(Some(patient_until));
+            return None;
+        }
+        if self.shapes.is_hopeless(waiting.shape) {
             return None;
         }
         let entry = self.entries[waiting.rank.index];

@@ -399,6 +399,7 @@ fn locked_containers_go_before_queued_ones_of_higher_priority() {
             start low on w1
             high: max-instances, position 1
             low: about to start on w1
+            again at 390.000s
         "#]],
     );
 }
@@ -420,6 +421,7 @@ fn equal_priorities_are_served_in_the_order_they_were_seen_then_by_id() {
             a: max-instances, position 1
             b: about to start on w1
             c: about to start on w2
+            again at 395.000s
         "#]],
     );
 }

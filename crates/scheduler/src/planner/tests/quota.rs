@@ -29,6 +29,7 @@ fn packing_goes_on_at_quota() {
             c: about to start on w1
             d: about to start on w1
             e: max-instances, position 1
+            again at 390.000s
         "#]],
     );
 }
@@ -56,6 +57,7 @@ fn at_quota_idle_workers_that_nobody_can_use_make_way_and_the_next_in_line_keeps
             b: max-instances, position 2
             c: max-instances, position 3
             d: about to start on w2
+            again at 390.000s
         "#]],
     );
 }
@@ -77,6 +79,7 @@ fn no_more_workers_make_way_than_are_wanted() {
             shut down w2
             a: max-instances, position 1
             b: max-instances, position 2
+            again at 390.000s
         "#]],
     );
     check(
@@ -89,6 +92,7 @@ fn no_more_workers_make_way_than_are_wanted() {
         ",
         expect![[r#"
             a: max-instances, position 1
+            again at 390.000s
         "#]],
     );
 }
@@ -107,6 +111,7 @@ fn workers_that_are_held_unknown_or_being_created_never_make_way() {
         ",
         expect![[r#"
             a: max-instances, position 1
+            again at 390.000s
         "#]],
     );
 }
@@ -169,6 +174,7 @@ fn at_quota_small_containers_go_past_a_big_one_that_waits() {
             s1: about to start on w1
             s2: about to start on w1
             s3: max-instances, position 2
+            again at 390.000s
         "#]],
     );
 }
@@ -239,6 +245,7 @@ fn after_its_patience_an_instance_of_another_type_is_emptied_to_make_way() {
             s1: about to start on w1
             s2: about to start on w1
             s3: max-instances, position 2
+            again at 690.000s
         "#]],
     );
 }
@@ -304,6 +311,7 @@ fn a_kept_worker_takes_no_lower_container_even_if_that_is_locked_too() {
             big: max-instances, position 1, w1 is kept for it
             small: max-instances, position 2
             urgent: max-instances, position 3
+            again at 650.000s
         "#]],
     );
 }
@@ -375,6 +383,7 @@ fn creates_never_exceed_the_limit_on_instances() {
             b: waits for a new type1
             c: max-instances, position 1
             d: max-instances, position 2
+            again at 390.000s
         "#]],
     );
 }
