@@ -1,0 +1,176 @@
+//! Which quota is full, where Azure does not say: from the usages of the region and the families of the sizes
+//! (learn.microsoft.com/rest/api/compute/usage/list and …/resource-skus/list). Pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::atlas::Reach;
+
+/// Families and processors of sizes.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Sizes(BTreeMap<String, Size>);
+
+#[derive(Clone, PartialEq, Debug)]
+struct Size {
+    family: String,
+    vcpus: u64,
+}
+
+impl Sizes {
+    /// Adds one page of Resource SKUs. Rows that are odd are passed over.
+    pub(crate) fn add(&mut self, page: &Value) {
+        for row in page["value"].as_array().into_iter().flatten() {
+            let is_vm = row["resourceType"]
+                .as_str()
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("virtualMachines"));
+            let (Some(name), Some(family), true) =
+                (row["name"].as_str(), row["family"].as_str(), is_vm)
+            else {
+                continue;
+            };
+            let vcpus = row["capabilities"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .find(|capability| capability["name"] == "vCPUs")
+                .and_then(|capability| capability["value"].as_str()?.parse().ok());
+            let size = Size {
+                family: family.to_owned(),
+                vcpus: vcpus.unwrap_or(1),
+            };
+            self.0.insert(name.to_ascii_lowercase(), size);
+        }
+    }
+
+    /// The family of a size, as quotas name it.
+    pub(crate) fn family(&self, size: &str) -> Option<&str> {
+        let found = self.0.get(&size.to_ascii_lowercase())?;
+        Some(found.family.as_str())
+    }
+
+    fn vcpus(&self, size: &str) -> u64 {
+        self.0
+            .get(&size.to_ascii_lowercase())
+            .map_or(1, |size| size.vcpus)
+    }
+}
+
+/// The quotas of a region.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Usages(BTreeMap<String, (u64, u64)>);
+
+impl Usages {
+    /// Adds one page of usages. Rows that are odd are passed over.
+    pub(crate) fn add(&mut self, page: &Value) {
+        for row in page["value"].as_array().into_iter().flatten() {
+            let name = row["name"]["value"].as_str();
+            let (Some(name), Some(used), Some(limit)) =
+                (name, row["currentValue"].as_u64(), row["limit"].as_u64())
+            else {
+                continue;
+            };
+            self.0.insert(name.to_ascii_lowercase(), (used, limit));
+        }
+    }
+
+    fn lacks(&self, name: &str, more: u64) -> bool {
+        self.0
+            .get(&name.to_ascii_lowercase())
+            .is_some_and(|(used, limit)| used + more > *limit)
+    }
+}
+
+/// What of it keeps one more VM of this size from being made. Without a family in sight, `None`: the size is held.
+pub(crate) fn full(sizes: &Sizes, usages: &Usages, size: &str, spot: bool) -> Option<Reach> {
+    let vcpus = sizes.vcpus(size);
+    if spot && usages.lacks("lowPriorityCores", vcpus) {
+        return Some(Reach::Market);
+    }
+    if usages.lacks("virtualMachines", 1) || (!spot && usages.lacks("cores", vcpus)) {
+        return Some(Reach::Everything);
+    }
+    let family = sizes.family(size)?;
+    // Spot VMs count against their own quota alone.
+    if spot {
+        return Some(Reach::Market);
+    }
+    // That the family is full is the likeliest even if the numbers, which are minutes old, do not show it.
+    Some(Reach::Family(Some(family.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sizes() -> Sizes {
+        let mut sizes = Sizes::default();
+        sizes.add(&json!({"value": [
+            {"resourceType": "virtualMachines", "name": "Standard_D4s_v3", "family": "standardDSv3Family",
+             "capabilities": [{"name": "vCPUs", "value": "4"}]},
+            {"resourceType": "disks", "name": "Premium_LRS", "family": "x"},
+            {"resourceType": "virtualMachines", "name": null},
+            null, 7,
+        ]}));
+        sizes
+    }
+
+    fn usages(rows: &[(&str, u64, u64)]) -> Usages {
+        let rows: Vec<Value> = rows
+            .iter()
+            .map(|(name, used, limit)| json!({"name": {"value": name}, "currentValue": used, "limit": limit}))
+            .chain([json!(null), json!({"name": null})])
+            .collect();
+        let mut usages = Usages::default();
+        usages.add(&json!({ "value": rows }));
+        usages
+    }
+
+    #[test]
+    fn a6_the_usages_tell_which_quota_is_full() {
+        let room = [
+            ("cores", 0, 100),
+            ("lowPriorityCores", 0, 100),
+            ("virtualMachines", 0, 100),
+            ("standardDSv3Family", 0, 100),
+        ];
+        let full_of = |name: &str, used: u64| {
+            room.map(|(row, _, limit)| (row, if row == name { used } else { 0 }, limit))
+        };
+        let size = "standard_d4S_v3";
+        for (rows, spot, expected) in [
+            (full_of("cores", 97), false, Some(Reach::Everything)),
+            (full_of("cores", 97), true, Some(Reach::Market)),
+            (full_of("lowPriorityCores", 97), true, Some(Reach::Market)),
+            (
+                full_of("virtualMachines", 100),
+                true,
+                Some(Reach::Everything),
+            ),
+            (
+                full_of("standardDSv3Family", 97),
+                false,
+                Some(Reach::Family(Some("standardDSv3Family".to_owned()))),
+            ),
+            (
+                room,
+                false,
+                Some(Reach::Family(Some("standardDSv3Family".to_owned()))),
+            ),
+        ] {
+            assert_eq!(
+                full(&sizes(), &usages(&rows), size, spot),
+                expected,
+                "{rows:?}"
+            );
+        }
+        // Without the permission to read the sizes, only what the usages alone tell is known.
+        assert_eq!(full(&Sizes::default(), &usages(&room), size, false), None);
+        assert_eq!(
+            full(&Sizes::default(), &Usages::default(), size, true),
+            None
+        );
+    }
+}
