@@ -16,6 +16,8 @@ pub(crate) struct Session {
     child: Child,
     /// The leader's number, which is the group's as well; `None` once the leader has ended.
     group: Option<Pid>,
+    /// Whether its processes are root's and we are not.
+    is_roots: bool,
 }
 
 /// Its three pipes.
@@ -35,7 +37,7 @@ impl Session {
             .collect();
         let mut child = Command::new("setsid")
             .args(["sh", "-c"])
-            .arg(user::without_needless_sudo(line, user::is_root()))
+            .arg(user::runnable(line, user::is_root(), processes::VARIABLE))
             .env_clear()
             .envs(environment)
             .env(processes::VARIABLE, mark)
@@ -50,7 +52,11 @@ impl Session {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let session = Session { child, group };
+        let session = Session {
+            child,
+            group,
+            is_roots: user::runs_as_root(line, user::is_root()),
+        };
         match pipes {
             (Some(stdin), Some(stdout), Some(stderr)) => Ok((
                 session,
@@ -78,6 +84,9 @@ impl Drop for Session {
         if let Some(group) = self.group {
             // In vain only in the moment before the child has made its session; then it is killed as our child.
             let _ = kill_process_group(group, Signal::KILL);
+            if self.is_roots {
+                processes::kill_group_as_root(group);
+            }
         }
     }
 }

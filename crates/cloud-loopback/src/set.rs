@@ -110,14 +110,33 @@ impl Shared {
     }
 
     /// Frees the place if the instance was told to go and nothing of it is left.
-    fn free_if_gone(&self) -> Result<(), CloudError> {
+    async fn free_if_gone(&self) -> Result<(), CloudError> {
+        let Some(id) = self.going() else {
+            return Ok(());
+        };
+        if self.is_there(&id).await? {
+            return Ok(());
+        }
         let mut slot = self.slot();
+        // Meanwhile another call may have freed it, and yet another may have taken it.
         let going = slot.state().instance.as_ref().filter(|saved| saved.going);
-        if going.is_some_and(|saved| processes::count(&self.mark_of(&saved.id)) == 0) {
+        if going.is_some_and(|saved| saved.id == id) {
             slot.change(|state| state.instance = None)
                 .map_err(not_kept)?;
         }
         Ok(())
+    }
+
+    /// The instance that was told to go.
+    fn going(&self) -> Option<String> {
+        let slot = self.slot();
+        let going = slot.state().instance.as_ref().filter(|saved| saved.going);
+        going.map(|saved| saved.id.clone())
+    }
+
+    /// Whether anything of an instance is left.
+    async fn is_there(&self, id: &str) -> Result<bool, CloudError> {
+        processes::any(&self.mark_of(id)).await.map_err(not_root)
     }
 
     /// A marker of an earlier instance must not make the next one broken (facts L1).
@@ -142,7 +161,7 @@ impl Shared {
 #[async_trait]
 impl InstanceSet for LoopbackSet {
     async fn create(&self, order: CreateOrder) -> Result<Instance, CloudError> {
-        self.0.free_if_gone()?;
+        self.0.free_if_gone().await?;
         let mut slot = self.0.slot();
         if let Some(saved) = &slot.state().instance {
             // The same order once more is a repeated call; any other is one too many (facts L2).
@@ -175,7 +194,7 @@ impl InstanceSet for LoopbackSet {
     }
 
     async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
-        self.0.free_if_gone()?;
+        self.0.free_if_gone().await?;
         let slot = self.0.slot();
         let instance = slot.state().instance.as_ref();
         let carries = |saved: &&Saved| {
@@ -223,14 +242,17 @@ impl InstanceSet for LoopbackSet {
             signal
         };
         let mark = self.0.mark_of(id.as_str());
-        processes::signal_all(&mark, signal);
+        processes::signal_all(&mark, signal)
+            .await
+            .map_err(not_root)?;
         let _ = tokio::time::timeout(END_WITHIN, async {
-            while processes::count(&mark) > 0 {
+            while self.0.is_there(id.as_str()).await? {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
+            Ok::<(), CloudError>(())
         })
         .await;
-        self.0.free_if_gone()
+        self.0.free_if_gone().await
     }
 
     fn remote_user(&self) -> String {
@@ -249,6 +271,17 @@ fn described(saved: &Saved) -> Instance {
         provider_type: saved.provider_type.clone(),
         tags: saved.tags.clone(),
     }
+}
+
+fn not_root(reason: String) -> CloudError {
+    CloudError::new(
+        CloudErrorClass::Transient,
+        format!(
+            "cannot look for root's processes of the instance: {reason}; see to `sudo -n true` as {}, or run the \
+             dispatcher as root",
+            user::name()
+        ),
+    )
 }
 
 fn not_kept(error: io::Error) -> CloudError {

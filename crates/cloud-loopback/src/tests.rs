@@ -2,6 +2,7 @@
 
 mod commands;
 mod life;
+mod sudo;
 
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 

@@ -22,24 +22,39 @@ pub(crate) fn name() -> String {
     name.unwrap_or(uid)
 }
 
-/// The command as it can be run here: root needs no `sudo` (facts L3), which may not be installed.
-pub(crate) fn without_needless_sudo(line: &str, is_root: bool) -> &str {
-    match line.strip_prefix("sudo ") {
-        Some(rest) if is_root => rest.trim_start(),
-        _ => line,
+/// The command as it can be run here: root needs no `sudo` (facts L3), which may not be installed. What others run
+/// by `sudo` is given the variable of this name by `env`, since `sudo` passes none on.
+pub(crate) fn runnable(line: &str, is_root: bool, variable: &str) -> String {
+    match line.strip_prefix(SUDO).map(str::trim_start) {
+        Some(command) if is_root => command.to_owned(),
+        Some(command) => format!("sudo env \"{variable}=${variable}\" {command}"),
+        None => line.to_owned(),
     }
 }
+
+/// Whether a command runs as somebody else than we.
+pub(crate) fn runs_as_root(line: &str, is_root: bool) -> bool {
+    !is_root && line.starts_with(SUDO)
+}
+
+/// How commands that need root begin (facts §2.2).
+const SUDO: &str = "sudo ";
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn sudo_is_left_out_for_root_only() {
-        assert_eq!(without_needless_sudo("sudo cat x", true), "cat x");
-        assert_eq!(without_needless_sudo("sudo cat x", false), "sudo cat x");
-        assert_eq!(without_needless_sudo("sudoku", true), "sudoku");
-        assert_eq!(without_needless_sudo("echo sudo x", true), "echo sudo x");
+    fn sudo_is_left_out_for_root_and_told_the_mark_for_others() {
+        let check = |line: &str, is_root: bool, expected: &str| {
+            assert_eq!(runnable(line, is_root, "MARK"), expected);
+        };
+        check("sudo cat x", true, "cat x");
+        check("sudo cat x", false, "sudo env \"MARK=$MARK\" cat x");
+        for other in ["sudoku", "echo sudo x"] {
+            check(other, true, other);
+            check(other, false, other);
+        }
     }
 
     #[test]

@@ -42,6 +42,13 @@ const TICK: Duration = Duration::from_millis(500);
 /// So many rounds without a pause before other tasks get their turn.
 const ROUNDS_PER_TURN: u32 = 8;
 
+/// For so long after a channel was freed the server may still count its session, and refuse another: it frees
+/// sessions only after it has read everything that came with the close.
+const SESSION_LINGERS: Duration = Duration::from_secs(1);
+
+/// How long to wait before a channel that was refused for that reason is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
 /// Starts the task for a session that has logged in. The returned way is the only one to it.
 pub(crate) fn spawn(
     session: Session,
@@ -68,6 +75,8 @@ pub(crate) fn spawn(
         room: settings.channels_max.max(1),
         stuck_after: settings.stuck_after,
         stuck_since: None,
+        freed_at: None,
+        open_from: Instant::now(),
         pulse: Pulse::new(settings.keepalive, settings.dead_after),
         keepalive_secs: u32::try_from(settings.keepalive.as_secs())
             .unwrap_or(u32::MAX)
@@ -93,6 +102,10 @@ struct Actor {
     stuck_after: Duration,
     /// Since when jobs wait while abandoned channels take the room.
     stuck_since: Option<Instant>,
+    /// When a channel was freed last.
+    freed_at: Option<Instant>,
+    /// No channel is asked for before.
+    open_from: Instant,
     pulse: Pulse,
     keepalive_secs: u32,
     /// When to look at the pulse.
@@ -188,25 +201,37 @@ impl Actor {
             self.refused(op, no_channel);
             moved = true;
         }
+        let n_ops = self.ops.len();
         self.ops.retain(|op| !op.is_freed());
+        if self.ops.len() < n_ops {
+            self.freed_at = Some(Instant::now());
+        }
         Ok(moved)
     }
 
-    /// The server opened no channel. If commands that will end have others open, it allows fewer than we do; if there
-    /// are none, this connection is of no use: long-lived ones would keep everybody else waiting for ever.
+    /// The server opened no channel. If commands that will end have others open, it allows fewer than we do. If one has
+    /// just ended, the server may not have noticed. Otherwise this connection is of no use: long-lived ones would keep
+    /// everybody else waiting for ever.
     fn refused(&mut self, op: Op, NoChannel { why }: NoChannel) {
         let mut job = op.into_job();
-        if self.ops.iter().all(Op::is_lines) {
-            job.answer.fail(JobError::NotStarted(format!(
-                "the server opens no channel: {why}"
-            )));
-            self.retire("the server opens no channel");
-        } else {
+        let now = Instant::now();
+        if !self.ops.iter().all(Op::is_lines) {
             debug!(address = %self.address, n_channels = self.ops.len(), "the server opens no more channels");
             self.room = self.ops.len();
             if job.answer.is_awaited() {
                 self.waiting.push_front(job);
             }
+        } else if self.freed_at.is_some_and(|at| now < at + SESSION_LINGERS) {
+            self.open_from = now + ASK_AGAIN;
+            if job.answer.is_awaited() {
+                self.waiting.push_front(job);
+            }
+        } else {
+            // In this order: a caller who is told looks for another connection at once, and must not find this one.
+            self.retire("the server opens no channel");
+            job.answer.fail(JobError::NotStarted(format!(
+                "the server opens no channel: {why}"
+            )));
         }
     }
 
@@ -231,7 +256,11 @@ impl Actor {
 
     /// Gives the next job a channel if there is one. Says so.
     fn admit(&mut self) -> bool {
-        if self.retired || self.ops.len() >= self.room || self.ops.iter().any(Op::is_starting) {
+        if self.retired
+            || self.ops.len() >= self.room
+            || self.ops.iter().any(Op::is_starting)
+            || Instant::now() < self.open_from
+        {
             return false;
         }
         let Some(job) = self.waiting.pop_front() else {
@@ -242,8 +271,15 @@ impl Actor {
         true
     }
 
-    /// Retires the connection if nothing has been started on it for too long although something should be.
+    /// Retires the connection if nothing has been started on it for too long although something should be, or never
+    /// will be.
     fn notice_stuck(&mut self, now: Instant) {
+        if self.ops.len() >= self.room
+            && self.ops.iter().all(Op::is_lines)
+            && self.waiting.iter().any(|job| !job.answer.is_lines())
+        {
+            return self.retire("long-lived commands take all its channels");
+        }
         let no_room = self.ops.len() >= self.room && self.ops.iter().any(Op::is_abandoned);
         self.stuck_since = match self.stuck_since {
             _ if self.waiting.is_empty() || !no_room => None,
@@ -294,7 +330,9 @@ impl Actor {
 
     fn next_look(&self, now: Instant) -> Instant {
         let sending = self.ops.iter().any(Op::is_sending) || !self.waiting.is_empty();
-        if sending {
+        if now < self.open_from && !self.waiting.is_empty() {
+            self.look_at.min(self.open_from)
+        } else if sending {
             self.look_at.min(now + TICK)
         } else {
             self.look_at

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dispatch_cloud::exec::{Command, Connection, ExecError, Lines, Output, Target};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     call::{Failure, lines_on, run_on},
@@ -12,6 +12,11 @@ use crate::{
     job::Lane,
     link::{Asking, Link, not_connected},
 };
+
+/// The pause before the second further try of a command that was not sent; the first comes at once. It doubles.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+/// The longest of these pauses.
+const RETRY_MAX: Duration = Duration::from_secs(1);
 
 /// One instance. Without a live connection it is nothing but this.
 pub(crate) struct SshConnection {
@@ -25,7 +30,8 @@ impl SshConnection {
         }
     }
 
-    /// Makes a call on a live connection. If that ends before the command was sent, once more on a new one.
+    /// Makes a call on a live connection. If that ends before the command was sent, on the next one, and so on until
+    /// the deadline: nothing has run.
     async fn call<T, F>(
         &self,
         deadline: Duration,
@@ -36,20 +42,20 @@ impl SshConnection {
         F: Future<Output = Result<T, Failure>>,
     {
         let asking = Asking::ForCommand { until };
-        let lane = self.link.lane_until(asking, until, deadline).await?;
-        let address = lane.address.clone();
-        let failure = match make(lane).await {
-            Ok(value) => return Ok(value),
-            Err(failure) => failure,
-        };
-        if !failure.is_worth_another_try() {
-            return Err(failure.into_error(&address, deadline));
+        let mut pause = Duration::ZERO;
+        loop {
+            let lane = self.link.lane_until(asking, until, deadline).await?;
+            let address = lane.address.clone();
+            let failure = match make(lane).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            if !failure.is_worth_another_try() || Instant::now() + pause >= until {
+                return Err(failure.into_error(&address, deadline));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).clamp(RETRY_MIN, RETRY_MAX);
         }
-        let lane = self.link.lane_until(asking, until, deadline).await?;
-        let address = lane.address.clone();
-        make(lane)
-            .await
-            .map_err(|failure| failure.into_error(&address, deadline))
     }
 }
 

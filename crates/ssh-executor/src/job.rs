@@ -54,6 +54,11 @@ impl Answer {
         }
     }
 
+    /// Whether somebody reads lines as they come, for as long as it takes.
+    pub(crate) fn is_lines(&self) -> bool {
+        matches!(self, Answer::Lines { .. })
+    }
+
     /// The command has been started.
     pub(crate) fn started(&mut self) {
         if let Answer::Lines { started, .. } = self

@@ -100,7 +100,7 @@ impl Op {
 
     /// Whether it is a long-lived command.
     pub(crate) fn is_lines(&self) -> bool {
-        matches!(self.job.answer, Answer::Lines { .. })
+        self.job.answer.is_lines()
     }
 
     /// Tells the caller that there will be no output.

@@ -71,6 +71,21 @@ async fn a_server_that_allows_fewer_sessions_is_obeyed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_allows_one_session_gets_one_command_after_the_other() {
+    let sshd = Sshd::with(&["MaxSessions 1"]);
+    let connection = sshd.connection(|_| {});
+    for n in 0..20 {
+        let output = connection.run(command(&format!("echo {n}"))).await;
+        assert_eq!(output.expect("an answer").stdout, format!("{n}\n"));
+    }
+    assert_eq!(
+        most_at_a_time(&connection, &sshd.path("marks"), 12).await,
+        1
+    );
+    assert_eq!(sshd.n_logins(), 1, "none of them cost a new connection");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_allows_no_session_is_no_use() {
     let sshd = Sshd::with(&["MaxSessions 0"]);
     let connection = sshd.connection(|_| {});
@@ -234,7 +249,10 @@ async fn what_would_wait_in_a_full_queue_is_refused_at_once() {
     });
     connection.connect(PLENTY).await.expect("connected");
     let mut waiting = JoinSet::new();
-    for _ in 0..8 {
+    for n in 0..8 {
+        if n == 1 {
+            eventually("the first has left the queue", || sshd.n_commands() == 2).await;
+        }
         let connection = Arc::clone(&connection);
         let line = until_mark(&sshd.mark("go"));
         waiting.spawn(async move { connection.run(command(&line)).await });
