@@ -110,13 +110,11 @@ impl Brain {
                         container: container.clone(),
                         reason,
                     });
-                    self.tell_queue(
-                        queue::Event::Cancel {
-                            id: container,
-                            reason: reason.to_string(),
-                        },
-                        now,
-                    );
+                    // What the cloud says of its instance's end is more than we know.
+                    let death = self.pool.death_of(&container).map(str::to_owned);
+                    let reason = death.unwrap_or_else(|| reason.to_string());
+                    let id = container;
+                    self.tell_queue(queue::Event::Cancel { id, reason }, now);
                 }
                 Repair::Unlock { container, reason } => {
                     self.note(BrainNews::Unlocking {

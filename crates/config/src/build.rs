@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::{
     Api, CloudVms, ClusterConfig, Containers, Context, LogFormat, LogLevel, PostgreSql, Secret,
-    SystemLogs, Tls, checks, instance_types, path::KeyPath, reader::Reader, report::Report,
+    SpotFallback, SystemLogs, Tls, checks, instance_types, path::KeyPath, reader::Reader,
+    report::Report,
 };
 
 /// `None` if something that cannot do without a value has none; then there is an error in the report as well.
@@ -208,8 +209,20 @@ fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>) -> CloudVms {
         max_running_containers_per_instance: read!(limit, "MaxRunningContainersPerInstance"),
         initial_quota_estimate: read!(limit, "InitialQuotaEstimate"),
         supervisor_fraction: Some(supervisor_fraction).filter(|fraction| *fraction > 0.0),
+        spot_fallback: spot_fallback(reader),
         max_command_output_bytes: checks::command_output(reader),
     }
+}
+
+fn spot_fallback(reader: &mut Reader<'_>) -> Option<SpotFallback> {
+    let price_factor = reader.number("Containers.CloudVMs.SpotFallbackPriceFactor");
+    let interruptions = reader.count("Containers.CloudVMs.SpotFallbackInterruptions");
+    let window = reader.duration("Containers.CloudVMs.SpotFallbackWindow");
+    (price_factor > 0.0).then_some(SpotFallback {
+        price_factor,
+        interruptions: interruptions.max(1),
+        window,
+    })
 }
 
 #[cfg(test)]

@@ -207,6 +207,19 @@ pub struct CloudVms {
     pub initial_quota_estimate: Option<u32>,
     /// Largest share of supervisors; `None`: no limit.
     pub supervisor_fraction: Option<f64>,
+    /// Our own: when on-demand instances take the place of spot instances; `None`: never.
+    pub spot_fallback: Option<SpotFallback>,
     /// Our own: how much output of a command is kept.
     pub max_command_output_bytes: u64,
+}
+
+/// When on-demand instances take the place of spot instances.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SpotFallback {
+    /// They may cost this many times what the spot type does. Above 0.
+    pub price_factor: f64,
+    /// After so many interruptions of a type, at least 1, …
+    pub interruptions: u32,
+    /// … within this time, and for as long.
+    pub window: Duration,
 }

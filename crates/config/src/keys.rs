@@ -66,7 +66,7 @@ const fn key(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
 }
 
 /// Keys of our own: Arvados knows nothing of them, the Go dispatcher warns of them, runners never see them.
-pub(crate) const OWN: [(Key, &str); 3] = [
+pub(crate) const OWN: [(Key, &str); 6] = [
     (
         key(
             "Containers.CloudVMs.TimeoutKILL",
@@ -91,6 +91,32 @@ pub(crate) const OWN: [(Key, &str); 3] = [
             "how much output of one command on an instance is kept; what exceeds it is dropped and marked",
         ),
         "16777216",
+    ),
+    (
+        key(
+            "Containers.CloudVMs.SpotFallbackPriceFactor",
+            Kind::Number,
+            "0: containers that ask for spot instances get nothing else. Otherwise, on-demand instances of the same \
+             ProviderType take their place, if their Price is at most this many times the spot type's, while the \
+             cloud has none or takes back too many",
+        ),
+        "0",
+    ),
+    (
+        key(
+            "Containers.CloudVMs.SpotFallbackInterruptions",
+            Kind::Count,
+            "so many instances of a spot type taken back within SpotFallbackWindow are too many; at least 1",
+        ),
+        "3",
+    ),
+    (
+        key(
+            "Containers.CloudVMs.SpotFallbackWindow",
+            Kind::Duration,
+            "the time in which interruptions count, and for which a spot type is then left alone",
+        ),
+        "\"1h\"",
     ),
 ];
 

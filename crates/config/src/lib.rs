@@ -38,7 +38,7 @@ pub use address::{Address, AddressError};
 pub use build::instance_set_id;
 pub use cluster::{
     Api, CloudVms, ClusterConfig, Containers, ListenCandidate, LogFormat, LogLevel, PostgreSql,
-    SystemLogs, Tls,
+    SpotFallback, SystemLogs, Tls,
 };
 pub use dump::dump;
 pub use host::HostFacts;

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use dispatch_cloud::{CloudError, CreateOrder, Instance, Tags, Wrapped};
+use dispatch_cloud::{CloudError, CreateOrder, Ended, Instance, InstanceSet, Tags, Wrapped};
 use dispatch_model::{InstanceId, InstanceSecret, InstanceType};
 use dispatch_runner::init_script;
-use dispatch_worker::{Failure, ListedInstance};
+use dispatch_worker::{Failure, InstanceEnd, ListedInstance};
 
-use crate::health::Health;
+use crate::{health::Health, prices::Prices, settings::Types};
 
 /// A list that has not come by then never comes: the next one is asked for instead (facts K14).
 const LIST_WITHIN: Duration = Duration::from_secs(60);
@@ -20,19 +20,48 @@ pub(crate) struct Cloud {
     pub(crate) ours: Tags,
     /// The tag that holds an instance's secret.
     pub(crate) secret_tag: String,
+    /// The tag that names an instance's type.
+    pub(crate) type_tag: String,
+    pub(crate) types: Types,
+    pub(crate) prices: Arc<Prices>,
     pub(crate) image_id: String,
     pub(crate) init_command: String,
     pub(crate) health: Arc<Health>,
 }
 
 impl Cloud {
-    pub(crate) async fn list(self, within: Duration) -> Result<Vec<ListedInstance>, Failure> {
+    /// All our instances, and those of which the cloud has told meanwhile that they have ended.
+    pub(crate) async fn list(
+        self,
+        within: Duration,
+    ) -> (Vec<InstanceEnd>, Result<Vec<ListedInstance>, Failure>) {
         let result = self
             .set
             .list_within(&self.ours, within.min(LIST_WITHIN))
             .await;
         self.health.listed(&result);
-        Ok(result.map_err(failure)?.into_iter().map(listed).collect())
+        let ended = self.set.ended().into_iter().map(end).collect();
+        if let Ok(instances) = &result {
+            let spot = self.spot(instances);
+            // Nobody waits for it: one at a time, with a deadline of its own.
+            tokio::spawn(async move { self.prices.ask(&self.set, &spot).await });
+        }
+        let listed = result.map(|rows| rows.into_iter().map(listed).collect());
+        (ended, listed.map_err(failure))
+    }
+
+    /// Those whose price changes by itself.
+    fn spot(&self, instances: &[Instance]) -> Vec<(InstanceId, Arc<InstanceType>)> {
+        instances
+            .iter()
+            .filter_map(|instance| {
+                let name = instance.tags.get(&self.type_tag)?;
+                let instance_type = self.types.get(name.as_str())?;
+                instance_type
+                    .preemptible
+                    .then(|| (instance.id.clone(), Arc::clone(instance_type)))
+            })
+            .collect()
     }
 
     pub(crate) async fn create(
@@ -85,6 +114,19 @@ fn failure(error: CloudError) -> Failure {
     Failure {
         class: error.class,
         message: error.message,
+    }
+}
+
+fn end(ended: Ended) -> InstanceEnd {
+    let words = [ended.code, ended.message];
+    let words: Vec<&str> = (words.iter().map(String::as_str))
+        .filter(|words| !words.is_empty())
+        .collect();
+    InstanceEnd {
+        instance: ended.id,
+        cause: ended.cause,
+        class: ended.class,
+        reason: words.join(": "),
     }
 }
 

@@ -173,6 +173,9 @@ async fn assemble(start: Start) -> Result<Parts, StartError> {
         )]
         .into(),
         secret_tag: format!("{prefix}InstanceSecret"),
+        type_tag: format!("{prefix}InstanceType"),
+        types: types.clone(),
+        prices: Arc::default(),
         image_id: config.cloud_vms.image_id.clone(),
         init_command: config.cloud_vms.instance_init_command.reveal().clone(),
         health: Arc::clone(&health),

@@ -225,6 +225,12 @@ impl Reporter {
                     "tags could not be saved; trying again"
                 );
             }
+            WorkerNews::Died { cause, reason } => log!(
+                warn,
+                Cause = cause.name(),
+                Error = reason,
+                "instance has ended without our doing"
+            ),
             WorkerNews::Gone {
                 state,
                 after_shutdown,
@@ -255,6 +261,9 @@ impl Reporter {
             WorkerNews::Ready { after } => metrics.ready(*after),
             WorkerNews::ListProbe { ok, took } => {
                 metrics.run_probe(about.worker, *ok, *took, self.clock.time())
+            }
+            WorkerNews::Died { cause, .. } => {
+                metrics.died(about.instance_type.as_str(), cause.name());
             }
             WorkerNews::Gone {
                 state,

@@ -9,7 +9,7 @@ use std::{
 
 use dispatch_brain::{Command, Input};
 use dispatch_cloud::exec::{Connection, ExecError, Executor, Target};
-use dispatch_model::{CloudErrorClass, InstanceSecret, Time, WorkerId};
+use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, Time, WorkerId};
 use dispatch_worker::{Action, Event, Failure, ProbeFailure, ProbeReport, SignalOutcome};
 use futures_util::FutureExt;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -36,6 +36,7 @@ pub(crate) struct Hands {
 /// One worker's connection, and what hangs on it.
 struct Attached {
     connection: Arc<dyn Connection>,
+    instance: InstanceId,
     address: String,
     first_connected: Arc<OnceLock<Time>>,
     watch: Option<ExitWatch>,
@@ -102,7 +103,17 @@ impl Hands {
             Action::List { call, within } => {
                 let list = self.cloud.clone().list(within);
                 let event = move |result| Input::Pool(Event::Listed { call, result });
-                self.call(list.map(event), event(Err(task_died())));
+                let inputs = self.inputs.clone();
+                let list = async move {
+                    let (ended, result) = list.await;
+                    // Those who have died are told of before the list from which they are missing.
+                    for end in ended {
+                        // Nobody listens any more only when the daemon has stopped.
+                        let _ = inputs.send(Input::Pool(Event::Died(end))).await;
+                    }
+                    event(result)
+                };
+                self.call(list, event(Err(task_died())));
             }
             Action::Create {
                 call,
@@ -160,10 +171,10 @@ impl Hands {
             }
             Action::Attach {
                 worker,
-                instance: _,
+                instance,
                 address,
                 secret,
-            } => self.attach(worker, address, secret),
+            } => self.attach(worker, instance, address, secret),
             Action::Detach { worker } => {
                 self.attached.remove(&worker);
             }
@@ -190,8 +201,14 @@ impl Hands {
                     Arc::clone(&attached.connection),
                     Arc::clone(&attached.first_connected),
                 );
-                let probe =
-                    async move { event(on_instance.probe(&*connection, &order, &first).await) };
+                let prices = self.cloud.prices.of(&attached.instance);
+                let probe = async move {
+                    event(
+                        on_instance
+                            .probe(&*connection, &order, &first, prices)
+                            .await,
+                    )
+                };
                 self.call(probe, event(no_connection()));
             }
             Action::Start {
@@ -273,7 +290,13 @@ impl Hands {
         }
     }
 
-    fn attach(&mut self, worker: WorkerId, address: String, secret: Option<InstanceSecret>) {
+    fn attach(
+        &mut self,
+        worker: WorkerId,
+        instance: InstanceId,
+        address: String,
+        secret: Option<InstanceSecret>,
+    ) {
         if let Some(attached) = self.attached.get_mut(&worker) {
             attached.connection.set_address(&address);
             attached.address = address;
@@ -288,6 +311,7 @@ impl Hands {
             worker,
             Attached {
                 connection,
+                instance,
                 address,
                 first_connected,
                 watch: None,

@@ -57,12 +57,14 @@ impl OnInstance {
         }
     }
 
-    /// Connects, runs the steps of the order one after the other, and reports on each.
+    /// Connects, runs the steps of the order one after the other, and reports on each. `prices`: what the runners there
+    /// are to be told of what the instance costs.
     pub(crate) async fn probe(
         &self,
         connection: &dyn Connection,
         order: &ProbeOrder,
         first_connected: &OnceLock<Time>,
+        prices: Option<Bytes>,
     ) -> ProbeReport {
         let mut report = ProbeReport {
             connected_at: first_connected.get().copied(),
@@ -90,7 +92,7 @@ impl OnInstance {
         }
         if go_on && !matches!(report.deploy, Some(Err(_))) {
             let began = self.clock.time();
-            report.list = Some(self.list(connection, order.command_within).await);
+            report.list = Some(self.list(connection, prices, order.command_within).await);
             report.list_took = Some(self.clock.time().since(began));
         }
         report
@@ -152,12 +154,16 @@ impl OnInstance {
     async fn list(
         &self,
         connection: &dyn Connection,
+        prices: Option<Bytes>,
         within: Duration,
     ) -> Result<RunnerReport, ProbeFailure> {
-        let output = self
-            .run(connection, self.commands.list(false), within)
-            .await
-            .map_err(|e| failure(&e))?;
+        // Without data the flag must not be given either: runners would wait for it (facts W37).
+        let command = Command {
+            line: self.commands.list(prices.is_some()),
+            stdin: prices.unwrap_or_default(),
+            deadline: within,
+        };
+        let output = connection.run(command).await.map_err(|e| failure(&e))?;
         self.expect_success(&output)?;
         let list = parse_list(&output.stdout, output.truncated).map_err(|error| ProbeFailure {
             expected_while_booting: false,

@@ -15,6 +15,7 @@ mod hands;
 mod health;
 mod instance_calls;
 mod masking;
+mod prices;
 mod render;
 mod runner_binary;
 mod settings;

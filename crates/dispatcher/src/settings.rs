@@ -60,6 +60,13 @@ pub(crate) fn brain(
             cluster_id: config.cluster_id.clone(),
             // A driver that has quota groups names them when it refuses (facts §2.8.4).
             quota_groups: BTreeMap::new(),
+            spot_fallback: vms
+                .spot_fallback
+                .map(|fallback| dispatch_worker::SpotFallback {
+                    price_factor: fallback.price_factor,
+                    interruptions: fallback.interruptions,
+                    window: fallback.window,
+                }),
             timing: timing(config),
         },
         types: types.clone(),

@@ -95,6 +95,10 @@ pub struct PoolSnapshot {
     pub hold: Option<Hold>,
     /// What keeps instances of one type from being created.
     pub type_holds: BTreeMap<InstanceTypeName, Hold>,
+    /// Types whose containers may go to another type as well for now, and which: the spot types that the cloud takes
+    /// back often or does not have, and their on-demand twins. While such a type itself is held for one of these two
+    /// causes ([`HoldCause::calls_for_substitute`]), the other is created in its place.
+    pub substitutes: BTreeMap<InstanceTypeName, InstanceTypeName>,
     /// How many instances there may be, from the configuration and from what the cloud has refused; `None`: no limit.
     pub instance_limit: Option<usize>,
 }
@@ -182,6 +186,8 @@ pub enum HoldCause {
     Quota,
     /// The cloud has none of this kind now.
     Capacity,
+    /// The cloud has taken back many spot instances of this type lately (facts K34).
+    SpotInterrupted,
     /// The cloud says that calls come too fast.
     RateLimit,
     /// Creations of this type fail for another reason, again and again (facts K10).
@@ -194,12 +200,20 @@ pub enum HoldCause {
     Stopping,
 }
 
+impl HoldCause {
+    /// Whether the type's on-demand twin may be created in its place, if the operator allows that.
+    pub const fn calls_for_substitute(self) -> bool {
+        matches!(self, HoldCause::Capacity | HoldCause::SpotInterrupted)
+    }
+}
+
 impl fmt::Display for HoldCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             HoldCause::MaxInstances => "max-instances",
             HoldCause::Quota => "quota",
             HoldCause::Capacity => "capacity",
+            HoldCause::SpotInterrupted => "spot-interrupted",
             HoldCause::RateLimit => "rate-limit",
             HoldCause::CreateFailing => "create-failing",
             HoldCause::BootFailing => "boot-failing",

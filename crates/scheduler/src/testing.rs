@@ -14,6 +14,7 @@
 //! instances max=3
 //! hold quota until=200
 //! typehold type2 capacity until=200
+//! substitute type2 type4           containers for type2 may go to type4
 //! ```
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
@@ -85,6 +86,9 @@ impl Situation {
             "limit" => self.limit(words),
             "instances" => self.pool.instance_limit = Some(value(words, "max").expect("max=")),
             "hold" => self.pool.hold = Some(hold(words[0], words)),
+            "substitute" => {
+                (self.pool.substitutes).insert(words[0].into(), words[1].into());
+            }
             "typehold" => {
                 let hold = hold(words[1], words);
                 self.pool.type_holds.insert(words[0].into(), hold);
@@ -245,6 +249,7 @@ fn hold(cause: &str, words: &[&str]) -> Hold {
         HoldCause::MaxInstances,
         HoldCause::Quota,
         HoldCause::Capacity,
+        HoldCause::SpotInterrupted,
         HoldCause::RateLimit,
         HoldCause::CreateFailing,
         HoldCause::BootFailing,

@@ -156,6 +156,7 @@ fn write_kept(f: &mut fmt::Formatter<'_>, kept: Option<WorkerId>) -> fmt::Result
 fn type_held_for_people(cause: HoldCause) -> &'static str {
     match cause {
         HoldCause::Capacity => "at capacity",
+        HoldCause::SpotInterrupted => "taken back by the cloud too often",
         HoldCause::BootFailing => "instances fail to boot",
         HoldCause::CreateFailing => "creation fails",
         HoldCause::RateLimit => "the cloud asked to slow down",
@@ -171,6 +172,7 @@ fn no_more_for_people(cause: HoldCause) -> &'static str {
         HoldCause::MaxInstances => "The cluster is at capacity and cannot start more instances now",
         HoldCause::Quota => "The cloud account has reached its limit of instances",
         HoldCause::Capacity => "The cloud has no more instances to give now",
+        HoldCause::SpotInterrupted => "The cloud takes back its spot instances too often now",
         HoldCause::RateLimit => "The cloud has asked to create instances more slowly",
         HoldCause::CreateFailing => "Creating instances fails now and will be tried again",
         HoldCause::BootFailing => "New instances fail to boot and will be tried again",

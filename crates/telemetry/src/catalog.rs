@@ -88,6 +88,10 @@ catalog! {
         "Creations that failed";
     UNEXPECTED_SHUTDOWNS = "arvados_dispatchcloud_instances_unexpected_shutdowns", Counter, ["instance_type"],
         "Instances that were gone without having been destroyed by the dispatcher";
+    DIED = "arvados_dispatchcloud_instances_died", Counter, ["instance_type", "cause"],
+        "Instances that ended without the dispatcher's doing, by what the cloud says became of them (spot interruption, launch failure, other)";
+    SUBSTITUTES = "arvados_dispatchcloud_spot_substitutes", Gauge, ["instance_type", "substitute"],
+        "1 while containers for this spot type may go to this on-demand type";
     CREATE_HOLDS = "arvados_dispatchcloud_create_holds", Gauge, ["instance_type", "cause"],
         "1 while instances of this type (or of any) are not created, by cause";
     VIOLATIONS = "arvados_dispatchcloud_invariant_violations", Counter, [],

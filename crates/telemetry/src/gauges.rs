@@ -51,6 +51,7 @@ impl Gauges {
             name::VCPUS_TOTAL,
             name::MEMORY_TOTAL,
             name::CREATE_HOLDS,
+            name::SUBSTITUTES,
             name::CONTAINERS_RUNNING,
             name::AT_QUOTA,
         ]);
@@ -90,6 +91,13 @@ impl Gauges {
                 ("cause", cause.to_string()),
             ];
             self.add(name::CREATE_HOLDS, labels, 1.0);
+        }
+        for (instance_type, substitute) in &pool.substitutes {
+            let labels = vec![
+                ("instance_type", instance_type.to_string()),
+                ("substitute", substitute.to_string()),
+            ];
+            self.add(name::SUBSTITUTES, labels, 1.0);
         }
         let running = pool
             .runners

@@ -172,6 +172,14 @@ impl Metrics {
         });
     }
 
+    /// The cloud says that an instance has ended, and what became of it.
+    pub fn died(&self, instance_type: &str, cause: &'static str) {
+        let instance_type = instance_type.to_owned();
+        self.record(|| {
+            counter!(name::DIED, "instance_type" => instance_type, "cause" => cause).increment(1);
+        });
+    }
+
     /// The first connection of an instance that this daemon created.
     pub fn ssh_up(&self, after: Duration) {
         self.record(|| histogram!(name::TIME_TO_SSH).record(after.as_secs_f64()));

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use dispatch_model::{
-    CloudErrorClass, ContainerId, IdleBehavior, InstanceId, InstanceSecret, InstanceTypeName,
-    RunnerReport, Sizing, Time, WorkerId,
+    CloudErrorClass, ContainerId, EndCause, IdleBehavior, InstanceId, InstanceSecret,
+    InstanceTypeName, RunnerReport, Sizing, Time, WorkerId,
 };
 
 use crate::CallId;
@@ -150,12 +150,28 @@ pub enum Event {
         /// Where.
         worker: WorkerId,
     },
+    /// The cloud says that an instance has ended, or is ending, without our doing: it is gone at once, with all that
+    /// ran on it (facts E5, K34).
+    Died(InstanceEnd),
     /// Whether the runner's binary can be read (facts W27). `Ok` until told otherwise.
     RunnerBinary(Result<(), String>),
     /// The daemon stops: nothing is created, started or destroyed any more.
     Stopping,
     /// A deadline has passed. (Every event fires the deadlines that are due; this one does nothing else.)
     Tick,
+}
+
+/// How an instance ended that nobody here has destroyed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InstanceEnd {
+    /// The cloud's name for it.
+    pub instance: InstanceId,
+    /// What became of it.
+    pub cause: EndCause,
+    /// What its end says about creating others, beyond what the driver keeps in mind by itself.
+    pub class: Option<CloudErrorClass>,
+    /// The cloud's code and words, for people; "" if it gave none.
+    pub reason: String,
 }
 
 /// A call to the cloud failed.

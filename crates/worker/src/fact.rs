@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use dispatch_model::{
-    CloudErrorClass, ContainerId, Hold, HoldCause, IdleBehavior, InstanceId, InstanceTypeName,
-    WorkerId, WorkerState,
+    CloudErrorClass, ContainerId, EndCause, Hold, HoldCause, IdleBehavior, InstanceId,
+    InstanceTypeName, WorkerId, WorkerState,
 };
 
 use crate::{Failure, ProbeFailure, ProbeStep};
@@ -209,6 +209,13 @@ pub enum WorkerNews {
     DestroyFailed(Failure),
     /// Tags could not be saved; it is tried again.
     TagsFailed(Failure),
+    /// The cloud says that it has ended, or is ending, without our doing.
+    Died {
+        /// What became of it.
+        cause: EndCause,
+        /// The cloud's words.
+        reason: String,
+    },
     /// The cloud does not list it any more, and the worker is gone.
     Gone {
         /// Its state at that time: Shutdown is as it should be, anything else is a disappearance.

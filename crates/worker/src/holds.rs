@@ -9,6 +9,7 @@ use dispatch_model::{
 use crate::{
     BootOutcome,
     desk::{Boot, growing_pause},
+    fallback::Fallbacks,
 };
 
 /// How long a type, or a group of types, counts as sold out (facts S25).
@@ -51,6 +52,7 @@ pub(crate) struct Holds {
     groups: BTreeMap<InstanceTypeName, String>,
     failing: BTreeMap<(InstanceTypeName, Reason), Failing>,
     boots: BTreeMap<InstanceTypeName, Boots>,
+    fallbacks: Fallbacks,
 }
 
 #[derive(Debug)]
@@ -113,7 +115,11 @@ enum BootStage {
 }
 
 impl Holds {
-    pub(crate) fn new(max_instances: Option<usize>, boot_timeout: Duration) -> Holds {
+    pub(crate) fn new(
+        max_instances: Option<usize>,
+        boot_timeout: Duration,
+        fallbacks: Fallbacks,
+    ) -> Holds {
         Holds {
             max_instances,
             boot_pause: boot_timeout,
@@ -125,6 +131,7 @@ impl Holds {
             groups: BTreeMap::new(),
             failing: BTreeMap::new(),
             boots: BTreeMap::new(),
+            fallbacks,
         }
     }
 
@@ -189,6 +196,9 @@ impl Holds {
                 detail: timed.message.clone(),
             });
         }
+        if let Some(hold) = self.fallbacks.hold(&instance_type.name) {
+            return Some(hold);
+        }
         if let Some(hold) = self.boot_hold(&instance_type.name, worker) {
             return Some(hold);
         }
@@ -208,7 +218,7 @@ impl Holds {
     /// Whether orders of this type that have not been sent are better dropped, so that others can be chosen.
     pub(crate) fn is_lasting(&self, instance_type: &InstanceType, hold: &Hold) -> bool {
         match hold.cause {
-            HoldCause::Capacity | HoldCause::BootFailing => true,
+            HoldCause::Capacity | HoldCause::SpotInterrupted | HoldCause::BootFailing => true,
             HoldCause::CreateFailing => {
                 let lasts = |(reason, patience): (Reason, u32)| {
                     let key = (instance_type.name.clone(), reason);
@@ -424,8 +434,28 @@ impl Holds {
         }
     }
 
+    /// The cloud has taken back an instance of this type.
+    pub(crate) fn taken_back(&mut self, instance_type: &InstanceTypeName, now: Time) {
+        self.fallbacks.taken_back(instance_type, now);
+    }
+
+    /// Which types' containers may go to another type now, given what is held.
+    pub(crate) fn substitutes(
+        &mut self,
+        held: &BTreeMap<InstanceTypeName, Hold>,
+        now: Time,
+    ) -> BTreeMap<InstanceTypeName, InstanceTypeName> {
+        self.fallbacks.substitutes(held, now)
+    }
+
+    /// Whether there may be any such.
+    pub(crate) fn shares_any(&self) -> bool {
+        self.fallbacks.shares_any()
+    }
+
     /// Ends what has lasted long enough.
     pub(crate) fn expire(&mut self, now: Time) {
+        self.fallbacks.expire(now);
         self.rate.take_if(|rate| rate.until <= now);
         self.capacity.retain(|_, timed| timed.until > now);
         if let Some(quota) = &mut self.quota {
@@ -467,7 +497,7 @@ impl Holds {
             BootStage::Counting | BootStage::Trial(_) => None,
         });
         let rate = self.rate.as_ref().map(|rate| rate.until);
-        [rate, quota]
+        [rate, quota, self.fallbacks.deadline()]
             .into_iter()
             .flatten()
             .chain(capacity)
@@ -478,7 +508,10 @@ impl Holds {
 
     /// Whether any type may be held, so that nobody need ask about each.
     pub(crate) fn any_type(&self) -> bool {
-        !(self.capacity.is_empty() && self.failing.is_empty() && self.boots.is_empty())
+        !(self.capacity.is_empty()
+            && self.failing.is_empty()
+            && self.boots.is_empty()
+            && !self.fallbacks.avoids_any())
     }
 }
 

@@ -14,6 +14,7 @@ mod settings;
 mod pool;
 
 mod creates;
+mod fallback;
 mod holds;
 mod lists;
 mod survey;
@@ -36,11 +37,12 @@ mod view;
 
 pub use action::{Action, CallId, Effects, ListWhen, ProbeOrder, SignalKind};
 pub use event::{
-    Event, Failure, ListedInstance, ProbeFailure, ProbeReport, ProbeStep, SignalOutcome,
+    Event, Failure, InstanceEnd, ListedInstance, ProbeFailure, ProbeReport, ProbeStep,
+    SignalOutcome,
 };
 pub use fact::{About, BootOutcome, Fact, HowEnded, PoolNews, WorkerNews};
 pub use pool::Pool;
-pub use settings::{Settings, Timing};
+pub use settings::{Settings, SpotFallback, Timing};
 
 #[cfg(test)]
 mod tests;

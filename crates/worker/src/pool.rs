@@ -14,6 +14,7 @@ use crate::{
     BootOutcome, Effects, Event, PoolNews, Settings,
     creates::Creates,
     desk::Desk,
+    fallback::Fallbacks,
     holds::Holds,
     lists::Lists,
     survey::typical_boot,
@@ -37,10 +38,12 @@ pub struct Pool {
     pub(crate) lists: Lists,
     /// Instances that are not ours and have been mentioned.
     pub(crate) ignored: BTreeSet<InstanceId>,
-    /// Instances that are gone because we destroyed them, and since when: stale lists may still show them.
+    /// Instances that are gone because somebody ended them, and since when: stale lists may still show them.
     pub(crate) departed: BTreeMap<InstanceId, Time>,
     /// How long instances of a type take to boot.
     pub(crate) typical_boots: BTreeMap<InstanceTypeName, std::time::Duration>,
+    /// Of containers whose instance has died: how, in words for their owners, until that has been dealt with.
+    pub(crate) deaths: BTreeMap<ContainerId, String>,
     pub(crate) snapshot: PoolSnapshot,
     pub(crate) revision: u64,
     /// Changes of the snapshot that no planner cares about.
@@ -56,7 +59,8 @@ pub struct Pool {
 impl Pool {
     /// An empty pool, which begins with asking for a list.
     pub fn new(settings: Settings, types: BTreeMap<InstanceTypeName, Arc<InstanceType>>) -> Pool {
-        let mut holds = Holds::new(settings.max_instances, settings.boot_timeout);
+        let fallbacks = Fallbacks::new(settings.spot_fallback, &types);
+        let mut holds = Holds::new(settings.max_instances, settings.boot_timeout, fallbacks);
         for (name, group) in &settings.quota_groups {
             holds.set_group(name.clone(), group.clone());
         }
@@ -75,6 +79,7 @@ impl Pool {
             ignored: BTreeSet::new(),
             departed: BTreeMap::new(),
             typical_boots: BTreeMap::new(),
+            deaths: BTreeMap::new(),
             revision: 0,
             n_asides: 0,
             timers: BTreeSet::new(),
@@ -124,6 +129,11 @@ impl Pool {
     /// The worker that is our view of this instance.
     pub fn worker_of(&self, instance: &InstanceId) -> Option<WorkerId> {
         self.by_instance.get(instance).copied()
+    }
+
+    /// How the instance died that this container's runner was on, in words for its owner, if that is known.
+    pub fn death_of(&self, container: &ContainerId) -> Option<&str> {
+        self.deaths.get(container).map(String::as_str)
     }
 
     /// How long ago the last good probe was, of each worker that has an instance which is not on its way out (for the
@@ -219,6 +229,7 @@ impl Pool {
                 self.with_worker(worker, WorkerEvent::Ended(container));
             }
             Event::WatchLost { worker } => self.with_worker(worker, WorkerEvent::WatchLost),
+            Event::Died(end) => self.died(end),
             Event::RunnerBinary(result) => self.holds.runner_unreadable = result.err(),
             Event::Stopping => {
                 self.holds.stopping = true;
@@ -411,6 +422,12 @@ impl Pool {
                 let (old, new) = (old.get(name), held.get(name));
                 tell_hold(&mut self.desk, &mut self.revision, Some(name), old, new);
             }
+        }
+        let now = self.desk.time();
+        if !held.is_empty() || !self.snapshot.substitutes.is_empty() || self.holds.shares_any() {
+            let substitutes = self.holds.substitutes(&held, now);
+            self.revision += u64::from(substitutes != self.snapshot.substitutes);
+            self.snapshot.substitutes = substitutes;
         }
         self.snapshot.type_holds = held;
         let limit = self.holds.limit();

@@ -47,8 +47,21 @@ pub struct Settings {
     /// Which group the driver names when it refuses a type for want of a group's quota, as far as it can be known
     /// before. Other types are learnt from refusals.
     pub quota_groups: BTreeMap<InstanceTypeName, String>,
+    /// When on-demand instances take the place of spot instances; `None`: never.
+    pub spot_fallback: Option<SpotFallback>,
     /// Deadlines of calls, which the configuration does not name.
     pub timing: Timing,
+}
+
+/// When on-demand instances take the place of spot instances (facts K34).
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct SpotFallback {
+    /// `SpotFallbackPriceFactor`: the on-demand twin may cost this many times what the spot type does.
+    pub price_factor: f64,
+    /// `SpotFallbackInterruptions`: so many instances of a type must have been taken back, at least 1, …
+    pub interruptions: u32,
+    /// `SpotFallbackWindow`: … within this time; for as long the twin is used then.
+    pub window: Duration,
 }
 
 /// How long calls may take. The actions carry these; a call that has not been answered a little after its deadline

@@ -1,11 +1,12 @@
 //! What a list of the cloud means: who is there, who is new, who is gone.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use dispatch_model::{InstanceId, RunnerState, Time, WorkerId};
+use dispatch_model::{EndCause, InstanceId, InstanceTypeName, RunnerState, Time, WorkerId};
 
 use crate::{
-    Action, BootOutcome, CallId, Failure, HowEnded, ListedInstance, PoolNews, WorkerNews,
+    Action, BootOutcome, CallId, Failure, HowEnded, InstanceEnd, ListedInstance, PoolNews,
+    WorkerNews,
     pool::Pool,
     tags::{self, Tag},
     worker::{Worker, WorkerEvent},
@@ -105,6 +106,38 @@ impl Pool {
         self.with_worker(id, WorkerEvent::Listed { listed, asked_at });
     }
 
+    /// The cloud says that an instance has ended, or is ending: nobody waits for its silence.
+    pub(crate) fn died(&mut self, end: InstanceEnd) {
+        let now = self.desk.time();
+        // A stale list may still show it.
+        self.departed.insert(end.instance.clone(), now);
+        let Some(id) = self.by_instance.get(&end.instance).copied() else {
+            return;
+        };
+        let worker = &self.workers[&id];
+        let instance_type = Arc::clone(&worker.instance_type);
+        let news = WorkerNews::Died {
+            cause: end.cause,
+            reason: end.reason.clone(),
+        };
+        worker.tell(news, &mut self.desk);
+        let words = death_in_words(&end, &instance_type.name);
+        for container in worker.runners.live() {
+            self.deaths.insert(container.clone(), words.clone());
+        }
+        if let Some(class) = &end.class
+            && worker.created
+        {
+            let others = self.by_instance.len() - 1;
+            let asked_at = worker.appeared_at;
+            (self.holds).create_failed(&instance_type, class, &end.reason, others, asked_at, now);
+        }
+        if end.cause == EndCause::TakenBack {
+            self.holds.taken_back(&instance_type.name, now);
+        }
+        self.vanished(id);
+    }
+
     /// The cloud lists it no more: whatever ran on it has ended.
     fn vanished(&mut self, id: WorkerId) {
         let now = self.desk.time();
@@ -145,6 +178,7 @@ impl Pool {
 
     /// Exits on instances that are gone are kept here alone, until they have been dealt with.
     pub(crate) fn forget_orphaned_exits(&mut self, container: &dispatch_model::ContainerId) {
+        self.deaths.remove(container);
         let Some(views) = self.snapshot.runners.get_mut(container) else {
             return;
         };
@@ -160,6 +194,24 @@ impl Pool {
             self.snapshot.runners.remove(container);
         }
     }
+}
+
+/// For the owner of a container that was on it.
+fn death_in_words(end: &InstanceEnd, instance_type: &InstanceTypeName) -> String {
+    let what = match end.cause {
+        EndCause::TakenBack => "was a spot instance and the cloud took it back",
+        EndCause::NeverBegan => "died while it was launched",
+        EndCause::Other => "has ended",
+    };
+    let mut words = format!(
+        "the container's instance {} ({instance_type}) {what}",
+        end.instance
+    );
+    if !end.reason.is_empty() {
+        words.push_str(": ");
+        words.push_str(&end.reason);
+    }
+    words
 }
 
 /// How much a new boot counts in what is typical of a type.

@@ -2,6 +2,7 @@
 
 mod boots;
 mod creation;
+mod deaths;
 mod ends;
 mod gpu;
 mod holding;

@@ -86,6 +86,7 @@ impl Setup {
             instance_set_id: "0123456789abcdef0123456789abcdef".to_owned(),
             cluster_id: lab.cluster_id.clone(),
             quota_groups: BTreeMap::new(),
+            spot_fallback: None,
             timing: Timing::USUAL,
         };
         let brain = BrainSettings {

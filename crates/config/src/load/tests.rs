@@ -83,6 +83,7 @@ fn a_plain_file_loads_without_a_word() {
     assert_eq!(config.cloud_vms.max_running_containers_per_instance, None);
     assert_eq!(config.cloud_vms.timeout_idle.as_secs(), 60);
     assert_eq!(config.cloud_vms.timeout_kill, None);
+    assert_eq!(config.cloud_vms.spot_fallback, None);
     assert_eq!(config.cloud_vms.max_command_output_bytes, 16 << 20);
     assert_eq!(config.cloud_vms.supervisor_fraction, Some(0.5));
     assert_eq!(config.containers.reserve_extra_ram_bytes, 550 << 20);
@@ -317,12 +318,16 @@ fn check_tells_what_the_driver_says_among_the_rest() {
 #[test]
 fn runners_get_no_keys_of_our_own() {
     let text = with_cloud_vms(
-        "TimeoutKILL: 5s\nTimeoutAPI: 9s\nMaxCommandOutput: 1MiB\nMaxInstances: 3\n",
+        "TimeoutKILL: 5s\nTimeoutAPI: 9s\nMaxCommandOutput: 1MiB\nMaxInstances: 3\nSpotFallbackPriceFactor: 2.5\nSpotFallbackInterruptions: 0\n",
     );
     let loaded = read(&text).unwrap();
     assert_eq!(loaded.config.cloud_vms.timeout_kill.unwrap().as_secs(), 5);
     assert_eq!(loaded.config.cloud_vms.timeout_api.as_secs(), 9);
     assert_eq!(loaded.config.cloud_vms.max_command_output_bytes, 1 << 20);
+    let fallback = loaded.config.cloud_vms.spot_fallback.unwrap();
+    assert_eq!(fallback.price_factor, 2.5);
+    assert_eq!(fallback.interruptions, 1, "none would be too many");
+    assert_eq!(fallback.window.as_secs(), 3600);
     let mut expected = crate::defaults::arvados()["Containers"]["CloudVMs"].clone();
     expected["MaxInstances"] = 3.into();
     assert_eq!(loaded.cluster_json["Containers"]["CloudVMs"], expected);

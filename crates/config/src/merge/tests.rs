@@ -130,6 +130,18 @@ PostgreSQL: {Connection: {host: db, sslmode: disable}}
         "/Containers/CloudVMs/MaxCommandOutput".into(),
         json!(16_777_216),
     );
+    expected.insert(
+        "/Containers/CloudVMs/SpotFallbackPriceFactor".into(),
+        json!(0),
+    );
+    expected.insert(
+        "/Containers/CloudVMs/SpotFallbackInterruptions".into(),
+        json!(3),
+    );
+    expected.insert(
+        "/Containers/CloudVMs/SpotFallbackWindow".into(),
+        json!("1h"),
+    );
     let (merged, told) = merged(text);
     assert_eq!(told, Vec::<String>::new());
     let actual = leaves(&merged);

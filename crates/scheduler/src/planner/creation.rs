@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dispatch_model::{HoldCause, InstanceType, PoolSnapshot, Sizing, Time};
+use dispatch_model::{HoldCause, InstanceType, InstanceTypeName, PoolSnapshot, Sizing, Time};
 
 use super::{InstanceTypes, room::Room};
 use crate::TypeHeld;
@@ -79,7 +79,8 @@ impl<'a> Creation<'a> {
         self.n_instances
     }
 
-    /// Which type would be created for a container of this shape: the cheapest that is not held (facts S27, S29).
+    /// Which type would be created for a container of this shape: the cheapest that is not held (facts S27, S29), or
+    /// else the substitute of one that is.
     pub(super) fn creatable(&self, sizing: &Sizing) -> Creatable {
         let mut held = Vec::new();
         for name in &sizing.types {
@@ -89,14 +90,19 @@ impl<'a> Creation<'a> {
             if !Room::empty(instance_type).fits(&sizing.needs) {
                 continue;
             }
-            match self.pool.type_holds.get(name) {
-                Some(hold) if hold.until.is_none_or(|until| until > self.now) => {
-                    held.push(TypeHeld {
-                        name: name.clone(),
-                        cause: hold.cause,
-                    });
-                }
-                Some(_) | None => return Creatable::Type(Arc::clone(instance_type)),
+            match self.hold_of(name) {
+                Some(cause) => held.push(TypeHeld {
+                    name: name.clone(),
+                    cause,
+                }),
+                None => return Creatable::Type(Arc::clone(instance_type)),
+            }
+        }
+        for index in 0..held.len() {
+            match self.substitute(&held[index], sizing) {
+                Some(Ok(instance_type)) => return Creatable::Type(instance_type),
+                Some(Err(hold)) if !held.contains(&hold) => held.push(hold),
+                Some(Err(_)) | None => {}
             }
         }
         if held.is_empty() {
@@ -104,6 +110,32 @@ impl<'a> Creation<'a> {
         } else {
             Creatable::Held(held.into())
         }
+    }
+
+    /// The type that would be created in the place of this one, or what keeps that from being created too.
+    fn substitute(
+        &self,
+        held: &TypeHeld,
+        sizing: &Sizing,
+    ) -> Option<Result<Arc<InstanceType>, TypeHeld>> {
+        let name = (self.pool.substitutes.get(&held.name))
+            .filter(|_| held.cause.calls_for_substitute())?;
+        let instance_type = self.types.get(name)?;
+        if !Room::empty(instance_type).fits(&sizing.needs) {
+            return None;
+        }
+        Some(match self.hold_of(name) {
+            Some(cause) => Err(TypeHeld {
+                name: name.clone(),
+                cause,
+            }),
+            None => Ok(Arc::clone(instance_type)),
+        })
+    }
+
+    fn hold_of(&self, name: &InstanceTypeName) -> Option<HoldCause> {
+        let hold = self.pool.type_holds.get(name)?;
+        (hold.until.is_none_or(|until| until > self.now)).then_some(hold.cause)
     }
 
     /// When the first hold on one of these types ends.

@@ -101,6 +101,8 @@ pub(super) struct Places<'a> {
     kinds: Vec<Kind>,
     /// The number of the kind of each type.
     by_type: BTreeMap<&'a InstanceTypeName, usize>,
+    /// Types whose containers may go to another as well.
+    substitutes: &'a BTreeMap<InstanceTypeName, InstanceTypeName>,
     containers_per_instance: u32,
 }
 
@@ -163,6 +165,7 @@ impl<'a> Places<'a> {
             by_worker: Vec::new(),
             kinds: Vec::new(),
             by_type: BTreeMap::new(),
+            substitutes: &pool.substitutes,
             containers_per_instance: containers_per_instance
                 .and_then(|limit| u32::try_from(limit).ok())
                 .unwrap_or(u32::MAX),
@@ -186,6 +189,21 @@ impl<'a> Places<'a> {
             self.kinds.push(Kind::default());
             self.kinds.len() - 1
         })
+    }
+
+    /// The kinds of workers where such containers may go: those of their types, and of what stands in for these.
+    fn kinds_for(&self, sizing: &Sizing) -> Vec<usize> {
+        let own = sizing.types.iter();
+        let others = (sizing.types.iter()).filter_map(|name| self.substitutes.get(name));
+        let mut kinds: Vec<usize> = own
+            .chain(others)
+            .filter_map(|name| self.by_type.get(name).copied())
+            .collect();
+        if !self.substitutes.is_empty() {
+            let mut seen = std::collections::BTreeSet::new();
+            kinds.retain(|kind| seen.insert(*kind));
+        }
+        kinds
     }
 
     fn push(
@@ -281,9 +299,8 @@ impl<'a> Places<'a> {
                 }
             }
             none => {
-                let kinds: Vec<(usize, usize)> = (search.sizing.types.iter())
-                    .filter_map(|name| self.by_type.get(name))
-                    .map(|kind| (*kind, self.kinds[*kind].log.len()))
+                let kinds: Vec<(usize, usize)> = (self.kinds_for(search.sizing).into_iter())
+                    .map(|kind| (kind, self.kinds[kind].log.len()))
                     .collect();
                 search.first = (kinds.iter())
                     .flat_map(|(kind, _)| &self.kinds[*kind].members)
@@ -355,8 +372,8 @@ impl<'a> Places<'a> {
     pub(super) fn nearest(&self, sizing: &Sizing) -> Nearest {
         let mut nearest = None;
         let mut any = false;
-        for kind in (sizing.types.iter()).filter_map(|name| self.by_type.get(name)) {
-            for index in &self.kinds[*kind].members {
+        for kind in self.kinds_for(sizing) {
+            for index in &self.kinds[kind].members {
                 let place = &self.places[*index];
                 if place.worker.is_none() || !place.could_hold(&sizing.needs) {
                     continue;

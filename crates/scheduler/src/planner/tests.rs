@@ -3,6 +3,7 @@
 mod properties;
 mod quota;
 mod simulation;
+mod substitutes;
 
 use expect_test::{Expect, expect};
 

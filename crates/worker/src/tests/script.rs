@@ -15,20 +15,21 @@
 //! 4    kill c1  |  signalled w1 c1 gone|alive|failed  |  forget c1
 //! 5    hold|drain|run|shutdown|kill-instance w1
 //! 6    destroyed w1 | destroy-fails w1 | tagged w1 | tag-fails w1 | ended w1 c1 | watch-lost w1
+//! 7    died i-1 taken-back|never-began|other [quota|type|…]
 //! 7    runner unreadable|ok  |  stop  |  tick  |  show
 //! ```
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Duration};
 
 use dispatch_model::{
-    CapacityScope, CloudErrorClass, ContainerId, Gpu, IdleBehavior, InstanceSecret, InstanceType,
-    InstanceTypeName, Now, Resources, RunnerReport, Sizing, Time, WorkerId,
+    CapacityScope, CloudErrorClass, ContainerId, EndCause, Gpu, IdleBehavior, InstanceSecret,
+    InstanceType, InstanceTypeName, Now, Resources, RunnerReport, Sizing, Time, WorkerId,
 };
 
 use super::show;
 use crate::{
-    Action, CallId, Event, Failure, ListedInstance, Pool, ProbeFailure, ProbeReport, Settings,
-    SignalOutcome, Timing,
+    Action, CallId, Event, Failure, InstanceEnd, ListedInstance, Pool, ProbeFailure, ProbeReport,
+    Settings, SignalOutcome, Timing,
 };
 
 /// A pool, what it has asked for, and the record of it all.
@@ -69,6 +70,7 @@ pub(crate) fn settings() -> Settings {
         instance_set_id: "set".to_owned(),
         cluster_id: "c".to_owned(),
         quota_groups: BTreeMap::from([("a1".into(), "a".into()), ("a2".into(), "a".into())]),
+        spot_fallback: None,
         timing: Timing {
             connect: Duration::from_secs(2),
             command: Duration::from_secs(3),
@@ -319,6 +321,16 @@ impl Script {
             "forget" => Event::Forget {
                 container: container()?,
             },
+            "died" => Event::Died(InstanceEnd {
+                instance: words[1].into(),
+                cause: match words[2] {
+                    "taken-back" => EndCause::TakenBack,
+                    "never-began" => EndCause::NeverBegan,
+                    _ => EndCause::Other,
+                },
+                class: words.get(3).map(|word| cloud_failure(word).class),
+                reason: "Server.Reason: words".to_owned(),
+            }),
             "ended" => Event::Ended {
                 worker: worker?,
                 container: container()?,
@@ -435,6 +447,9 @@ impl Script {
                 "\n    hold {name}: {} until {:?}",
                 hold.cause, hold.until
             );
+        }
+        for (name, other) in &snapshot.substitutes {
+            let _ = write!(shown, "\n    {other} instead of {name}");
         }
         let _ = write!(shown, "\n    limit {:?}", snapshot.instance_limit);
         shown

@@ -142,6 +142,7 @@ pub(crate) fn fact(fact: &Fact) -> Option<String> {
         WorkerNews::ForeignRunner { container } => format!("{container} is another cluster's"),
         WorkerNews::DestroyFailed(failure) => format!("destroy failed: {}", failure.message),
         WorkerNews::TagsFailed(failure) => format!("tags failed: {}", failure.message),
+        WorkerNews::Died { cause, reason } => format!("died ({}): {reason}", cause.name()),
         WorkerNews::Gone {
             state,
             after_shutdown,
