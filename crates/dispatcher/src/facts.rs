@@ -380,3 +380,6 @@ fn reason(class: &CloudErrorClass) -> &'static str {
         CloudErrorClass::OutcomeUnknown => "unknown_outcome",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod gpu;
 mod holding;
 mod lists;
 mod probe_table;
+mod reports;
 mod runners;
 mod script;
 mod show;

@@ -5,6 +5,7 @@ mod listing;
 mod random;
 mod script;
 mod sizing;
+mod strange;
 
 use expect_test::Expect;
 

@@ -1,0 +1,189 @@
+//! What the log says of instances, and what is counted of those that go.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use dispatch_model::{IdleBehavior, WorkerId, WorkerState};
+use dispatch_worker::Failure;
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+
+use super::*;
+
+/// A log in memory: each line's message and fields.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<Line>>>);
+
+#[derive(Clone, Default)]
+struct Line {
+    message: String,
+    fields: Vec<(&'static str, String)>,
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        self.0.lock().expect("no panic").push(line);
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.message = value.to_owned(),
+            name => self.fields.push((name, value.to_owned())),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+impl Line {
+    fn field(&self, name: &str) -> Option<&str> {
+        let mut fields = self.fields.iter();
+        fields
+            .find(|(other, _)| *other == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// Reports this news of one worker; the lines, and the metrics afterwards.
+fn reported(instance: Option<&str>, all_news: &[WorkerNews]) -> (Vec<Line>, String) {
+    let reporter = Reporter {
+        metrics: Arc::new(Metrics::new()),
+        clock: Clock::start(),
+    };
+    let about = About {
+        worker: WorkerId(7),
+        instance: instance.map(Into::into),
+        instance_type: "small".into(),
+        address: Some("10.0.0.7".to_owned()),
+    };
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), || {
+        for news in all_news {
+            let about = about.clone();
+            let news = news.clone();
+            reporter.report(&Fact::Pool(dispatch_worker::Fact::Worker { about, news }));
+        }
+    });
+    let lines = log.0.lock().expect("no panic").clone();
+    (lines, reporter.metrics.render())
+}
+
+fn took() -> Duration {
+    Duration::from_secs(3)
+}
+
+fn failure() -> Failure {
+    Failure {
+        class: CloudErrorClass::Refused,
+        message: "no such image".to_owned(),
+    }
+}
+
+#[test]
+fn an_instance_counts_as_created_only_when_the_cloud_has_accepted_it() {
+    let messages = |instance, news: &[WorkerNews]| -> Vec<String> {
+        let (lines, _) = reported(instance, news);
+        lines.into_iter().map(|line| line.message).collect()
+    };
+    let failed = WorkerNews::CreateFailed {
+        class: CloudErrorClass::Refused,
+        message: "no such image".to_owned(),
+        took: took(),
+    };
+    assert_eq!(
+        messages(None, &[WorkerNews::Ordered, failed]),
+        ["instance ordered", "instance could not be created"]
+    );
+    assert_eq!(
+        messages(Some("i-7"), &[WorkerNews::Created { took: took() }]),
+        ["instance created"]
+    );
+}
+
+#[test]
+fn lines_about_an_instance_name_it_by_the_clouds_id() {
+    let news = [
+        WorkerNews::Created { took: took() },
+        WorkerNews::Adopted {
+            idle_behavior: IdleBehavior::Run,
+            remark: None,
+        },
+        WorkerNews::State {
+            from: WorkerState::Booting,
+            to: WorkerState::Idle,
+            reason: "passed its probes".to_owned(),
+        },
+        WorkerNews::BootEnded(BootOutcome::Failure),
+        WorkerNews::Starting {
+            container: "zzzzz-dz642-000000000000001".into(),
+            gpus: vec![],
+        },
+        WorkerNews::Destroying,
+        WorkerNews::DestroyFailed(failure()),
+        WorkerNews::Gone {
+            state: WorkerState::Idle,
+            after_shutdown: None,
+        },
+    ];
+    let (lines, _) = reported(Some("i-0123456789abcdef0"), &news);
+    assert_eq!(lines.len(), news.len());
+    for line in lines {
+        let named = (
+            line.field("Instance"),
+            line.field("InstanceType"),
+            line.field("Address"),
+        );
+        assert_eq!(
+            named,
+            (Some("i-0123456789abcdef0"), Some("small"), Some("10.0.0.7")),
+            "{}",
+            line.message
+        );
+    }
+}
+
+#[test]
+fn the_time_of_a_shutdown_is_measured_only_where_a_destroy_was_asked_for() {
+    const COUNT: &str =
+        "arvados_dispatchcloud_instances_time_from_shutdown_request_to_disappearance_seconds_count";
+    let count = |state, after_shutdown| -> f64 {
+        let news = WorkerNews::Gone {
+            state,
+            after_shutdown,
+        };
+        let (_, metrics) = reported(Some("i-7"), &[news]);
+        let line = metrics.lines().find(|line| line.starts_with(COUNT));
+        let value = line.and_then(|line| line.rsplit(' ').next());
+        value.expect("the metric").parse().expect("a number")
+    };
+    assert_eq!(count(WorkerState::Idle, None), 0.0, "it went by itself");
+    assert_eq!(
+        count(WorkerState::Shutdown, None),
+        0.0,
+        "it went before it was asked to"
+    );
+    assert_eq!(count(WorkerState::Shutdown, Some(took())), 1.0);
+}
