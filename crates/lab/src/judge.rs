@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::api::{Change, ContainerState};
+use crate::{
+    api::{Change, ContainerState},
+    faults::{Faults, Level},
+};
 
 /// Breaches of rules that are kept word for word.
 const BREACHES_MAX: usize = 200;
@@ -75,6 +78,8 @@ pub struct Report {
     pub doomed_but_complete: usize,
     /// Breaches of the invariants, as far as the world shows them.
     pub breaches: Vec<String>,
+    /// Kinds of faults that should have struck and have not.
+    pub kinds_missing: Vec<&'static str>,
 }
 
 impl Judge {
@@ -216,7 +221,7 @@ impl Judge {
     pub fn report(
         &self,
         states: &BTreeMap<String, ContainerState>,
-        kinds_of_faults: BTreeMap<&'static str, u64>,
+        faults: &Faults,
         instances_left: usize,
         cost_of_living: f64,
     ) -> Report {
@@ -247,7 +252,7 @@ impl Judge {
             instances_created: self.instances_created,
             instances_destroyed: self.instances_destroyed,
             instances_left,
-            kinds_of_faults,
+            kinds_of_faults: faults.counts(),
             queue_to_start_p50_ms: percentile(&waits, 50),
             queue_to_start_p99_ms: percentile(&waits, 99),
             cost: self.cost + cost_of_living,
@@ -261,6 +266,10 @@ impl Judge {
                 .filter(|(uuid, state)| **state == ContainerState::Complete && doomed(uuid))
                 .count(),
             breaches: self.breaches.clone(),
+            kinds_missing: match faults.level() {
+                Level::Many => faults.missing(),
+                Level::None | Level::Some => Vec::new(),
+            },
         }
     }
 }

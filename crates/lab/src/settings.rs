@@ -31,6 +31,9 @@ pub struct Settings {
     /// After how long the dispatcher gives up a silent instance (its `TimeoutProbe`), ms. Containers on an instance
     /// that is silenced for longer are doomed.
     pub timeout_probe_ms: u64,
+    /// After how long the dispatcher lets an instance go that nobody needs (its `TimeoutIdle`), ms. If said, the judge
+    /// sees to it.
+    pub timeout_idle_ms: Option<u64>,
     /// How long a type's instances do not boot where the faults say so: twice the dispatcher's `TimeoutBooting`
     /// (facts I6), ms.
     pub dead_type_ms: u64,
@@ -49,6 +52,7 @@ impl Default for Settings {
             runner: RunnerKnobs::default(),
             faults: Level::None,
             timeout_probe_ms: 10_000,
+            timeout_idle_ms: None,
             dead_type_ms: 20_000,
         }
     }

@@ -152,6 +152,11 @@ impl Api {
         &self.containers
     }
 
+    /// What containers that the dispatcher has locked are locked by.
+    pub fn root_token_uuid(&self) -> String {
+        format!("{}-gj3su-000000000000000", self.cluster_id)
+    }
+
     /// One container, to be changed behind the API's back.
     pub(crate) fn container_mut(&mut self, uuid: &str) -> Option<&mut Container> {
         self.containers.get_mut(uuid)
@@ -310,7 +315,7 @@ impl Api {
         let caller = match token.map(str::trim).filter(|token| !token.is_empty()) {
             None => None,
             Some(token) if token == self.root_token => Some(Caller {
-                uuid: format!("{}-gj3su-000000000000000", self.cluster_id),
+                uuid: self.root_token_uuid(),
                 admin: true,
             }),
             Some(token) => self

@@ -1,14 +1,17 @@
 //! The Arvados API as the world shows it: the rules, with latency and faults around them.
 
-use super::{Event, Happening, World, cloud_face::HANG_MS};
+use super::{Event, Happening, World};
 use crate::{
-    api::{ApiAnswer, ApiRequest},
+    api::{ApiAnswer, ApiRequest, ContainerState},
     faults::Fault,
     time::{Now, Span, When},
 };
 
 /// How long a slow answer takes, ms.
 const SLOW_MS: Span = Span::between(800, 2500);
+
+/// How many containers run at least while the API is overloaded, as long as there are many.
+const OVERLOADED_FROM: usize = 6;
 
 /// An answer of the API, and when it arrives.
 #[derive(Clone, PartialEq, Debug)]
@@ -23,6 +26,7 @@ impl World {
     /// One request to the Arvados API.
     pub fn api(&mut self, request: &ApiRequest, now: Now) -> ApiReply {
         self.advance(now);
+        self.judge_idle(now);
         let latency = self.settings.api.latency_ms.draw(&mut self.luck);
         // Runners keep out of it: what is tried here is the dispatcher.
         let from_runner = request.headers.contains_key("x-lab-runner");
@@ -38,6 +42,12 @@ impl World {
             spend(&mut knobs.next_hangs),
             spend(&mut knobs.next_lost),
         );
+        let is_half_done = self.finals * 2 > self.submitted;
+        let running = if is_half_done && self.faults.may_strike(Fault::Api503) {
+            self.running()
+        } else {
+            0
+        };
         let mut strikes = |fault| !from_runner && self.faults.strikes(fault);
         if hangs {
             return ApiReply {
@@ -48,11 +58,13 @@ impl World {
         if strikes(Fault::ApiHangs) {
             return ApiReply {
                 answer: ApiAnswer::too_busy(),
-                when: When::Cut(HANG_MS.draw(&mut self.luck)),
+                when: When::Never,
             };
         }
-        let half_done = self.finals * 2 > self.submitted;
-        if too_busy || half_done && strikes(Fault::Api503) {
+        // Who sees one while little runs may run as little for a minute: an API is overloaded while much runs.
+        let overloaded =
+            is_half_done && (running >= OVERLOADED_FROM || self.finals * 4 > self.submitted * 3);
+        if too_busy || overloaded && strikes(Fault::Api503) {
             return ApiReply {
                 answer: ApiAnswer::too_busy(),
                 when: When::After(latency),
@@ -67,6 +79,11 @@ impl World {
             (false, false) => When::After(latency),
         };
         ApiReply { answer, when }
+    }
+
+    fn running(&self) -> usize {
+        let runs = |one: &&crate::api::Container| one.state == ContainerState::Running;
+        self.api.containers().values().filter(runs).count()
     }
 
     /// The same without latency and faults, as the lab's own runners see it.

@@ -19,13 +19,15 @@ const LINGERS_MS: Span = Span::between(1000, 4000);
 const RATE_PAUSE_MS: Span = Span::between(200, 1500);
 /// How slow a slow handshake is, ms.
 const SLOW_HANDSHAKE_MS: Span = Span::between(500, 2000);
-
-/// How long a call hangs where that is a fault, until the connection breaks, ms. (`next_hangs` hangs for ever.)
-pub(super) const HANG_MS: Span = Span::between(6000, 15_000);
+/// How much longer a slow answer of the cloud takes, ms.
+const SLOW_MS: Span = Span::between(1000, 4000);
 
 /// How many instances there must be before a quota is a fault: a dispatcher takes their number for the quota for a
-/// while, and a quota of three would be all that is tested then.
-const QUOTA_FAULT_FROM: usize = 8;
+/// while, and lives with it.
+const QUOTA_FAULT_FROM: usize = 4;
+/// How long after a start of the dispatcher a list may hang: without its first list it knows of nothing, and does
+/// nothing for as long as it waits.
+const LIST_HANGS_FROM_MS: u64 = 1500;
 
 /// An answer of the cloud, and when it arrives.
 #[derive(Clone, Debug)]
@@ -40,6 +42,7 @@ impl World {
     /// One call to the cloud.
     pub fn cloud(&mut self, call: &CloudCall, now: Now) -> CloudReply {
         self.advance(now);
+        self.judge_idle(now);
         if self.settings.cloud.next_hangs > 0 {
             self.settings.cloud.next_hangs -= 1;
             return CloudReply {
@@ -47,12 +50,19 @@ impl World {
                 when: When::Never,
             };
         }
-        match call {
+        let mut reply = match call {
             CloudCall::Create(order) => self.create(order, now),
             CloudCall::List(tags) => self.list(tags, now),
             CloudCall::SetTags(id, tags) => self.set_tags(id, tags, now),
             CloudCall::Destroy(id) => self.destroy(id, now),
+        };
+        if let When::After(latency) = &mut reply.when
+            && self.faults.strikes(Fault::CloudSlow)
+        {
+            *latency += SLOW_MS.draw(&mut self.luck);
         }
+        self.note_told(&reply, now);
+        reply
     }
 
     fn create(&mut self, order: &Order, now: Now) -> CloudReply {
@@ -62,10 +72,9 @@ impl World {
             return reply(CloudAnswer::Refused(refusal), When::After(latency));
         }
         if self.faults.strikes(Fault::CreateLate) {
-            let hang = When::Cut(HANG_MS.draw(&mut self.luck));
             let after = LATE_ORDER_MS.draw(&mut self.luck);
             self.later(after, Happening::LateOrder(order.clone()), now);
-            return reply(CloudAnswer::Done, hang);
+            return reply(CloudAnswer::Done, When::Never);
         }
         let lost = self.luck.chance(self.settings.cloud.lost_create_rate)
             || self.faults.strikes(Fault::CreateAnswerLost);
@@ -119,32 +128,54 @@ impl World {
         }
         let group = quota_group(&order.provider_type, order.preemptible);
         let (of_type, of_group) = self.cloud.in_use(&order.provider_type, &group);
-        let type_full = knobs
-            .capacity
-            .get(&order.provider_type)
-            .is_some_and(|most| of_type >= *most);
-        if type_full
-            || knobs.never_capacity.contains(&order.provider_type)
-            || self.faults.strikes(Fault::CreateTypeCapacity)
-        {
-            return Err(CloudRefusal::type_capacity(&order.provider_type));
-        }
+        let alive = self.cloud.count();
+        let type_full = knobs.never_capacity.contains(&order.provider_type)
+            || knobs
+                .capacity
+                .get(&order.provider_type)
+                .is_some_and(|most| of_type >= *most);
         let group_full = knobs
             .group_capacity
             .get(&group)
             .is_some_and(|most| of_group >= *most);
-        if group_full || self.faults.strikes(Fault::CreateGroupCapacity) {
+        let account_full = knobs.quota_max_instances.is_some_and(|most| alive >= most);
+        if self.runs_short(
+            Fault::CreateTypeCapacity,
+            type_full,
+            Some(&order.provider_type),
+        ) {
+            return Err(CloudRefusal::type_capacity(&order.provider_type));
+        }
+        if self.runs_short(Fault::CreateGroupCapacity, group_full, Some(&group)) {
             return Err(CloudRefusal::group_capacity(group));
         }
-        let alive = self.cloud.count();
-        let account_full = knobs.quota_max_instances.is_some_and(|most| alive >= most);
-        if account_full || alive >= QUOTA_FAULT_FROM && self.faults.strikes(Fault::CreateQuota) {
+        if self.runs_short(Fault::CreateQuota, account_full, None)
+            || alive >= QUOTA_FAULT_FROM && self.faults.strikes(Fault::CreateQuota)
+        {
             return Err(CloudRefusal::quota());
         }
-        if self.luck.chance(knobs.error_rate_create) || self.faults.strikes(Fault::CreateError) {
+        let error_rate = self.settings.cloud.error_rate_create;
+        if self.luck.chance(error_rate) || self.faults.strikes(Fault::CreateError) {
             return Err(CloudRefusal::transient("create"));
         }
         Ok(())
+    }
+
+    /// Whether there is no more of something: because a knob says so, or by a fault, which meets each kind of thing
+    /// once at most, so that the same containers do not wait for minutes.
+    fn runs_short(&mut self, fault: Fault, by_knob: bool, of: Option<&str>) -> bool {
+        if by_knob {
+            self.faults.count_one(fault);
+            return true;
+        }
+        let Some(of) = of else {
+            return false;
+        };
+        if self.sold_out.contains(of) || !self.faults.strikes(fault) {
+            return false;
+        }
+        self.sold_out.insert(of.to_owned());
+        true
     }
 
     /// Makes an instance and its machine, unless there is no such type.
@@ -248,11 +279,16 @@ impl World {
         {
             return refused(CloudRefusal::rate_limited(wait));
         }
-        if self.faults.strikes(Fault::ListHangs) {
-            let hang = When::Cut(HANG_MS.draw(&mut self.luck));
+        if self.faults.strikes(Fault::ListRateLimited) {
+            return refused(CloudRefusal::rate_limited(
+                RATE_PAUSE_MS.draw(&mut self.luck),
+            ));
+        }
+        let begun = now.ms >= self.dispatcher_from_ms + LIST_HANGS_FROM_MS;
+        if begun && self.faults.strikes(Fault::ListHangs) {
             return CloudReply {
                 answer: CloudAnswer::Done,
-                when: hang,
+                when: When::Never,
             };
         }
         if self.luck.chance(self.settings.cloud.error_rate_list)
@@ -280,7 +316,10 @@ impl World {
             CloudAnswer::Refused(CloudRefusal::transient("set tags"))
         } else {
             match self.cloud.set_tags(id, tags, stale_for, now) {
-                Ok(()) => CloudAnswer::Done,
+                Ok(()) => {
+                    self.note_tags(id, tags, now);
+                    CloudAnswer::Done
+                }
                 Err(refusal) => CloudAnswer::Refused(refusal),
             }
         };
@@ -304,11 +343,11 @@ impl World {
             .iter()
             .any(|(key, value)| key.ends_with("IdleBehavior") && value == "hold");
         let ours = !instance.bystander;
+        self.destroy_asked(id);
         if self.faults.strikes(Fault::DestroyHangs) {
-            let hang = When::Cut(HANG_MS.draw(&mut self.luck));
             return CloudReply {
                 answer: CloudAnswer::Done,
-                when: hang,
+                when: When::Never,
             };
         }
         if self.luck.chance(self.settings.cloud.error_rate_destroy)
@@ -356,6 +395,7 @@ impl World {
             return;
         }
         self.judge.instance_gone(price.unwrap_or(0.0));
+        self.end_duty(id);
         let Some(vm) = self.vms.remove(id) else {
             return;
         };

@@ -125,6 +125,7 @@ impl World {
     /// The dispatcher was killed and started again.
     pub fn dispatcher_restarted(&mut self) {
         self.judge.restarted();
+        self.forget_duties();
     }
 
     /// Asks whoever runs the dispatcher to kill it and start it again.
@@ -185,6 +186,6 @@ impl World {
             })
             .sum();
         self.judge
-            .report(&states, self.faults.counts(), self.cloud.count(), living)
+            .report(&states, &self.faults, self.cloud.count(), living)
     }
 }

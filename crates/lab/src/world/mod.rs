@@ -3,13 +3,14 @@
 mod api_face;
 mod cloud_face;
 mod control;
+mod duties;
 mod journal;
 mod outside;
 mod runners;
 mod strikes;
 mod vm_face;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use api_face::ApiReply;
 pub use cloud_face::CloudReply;
@@ -126,6 +127,16 @@ pub struct World {
     /// How many of them have become final.
     finals: u64,
     strikes_planned: bool,
+    /// Types and groups that have run short already.
+    sold_out: BTreeSet<String>,
+    /// What the dispatcher has learnt of its instances.
+    duties: BTreeMap<String, duties::Duty>,
+    /// Whether any boot probe has succeeded: dispatchers may have none.
+    boot_probes_seen: bool,
+    /// When the dispatcher was started, ms.
+    dispatcher_from_ms: u64,
+    /// Since when nothing waits or runs, ms.
+    queue_empty_ms: Option<u64>,
     seed: u64,
 }
 
@@ -157,6 +168,11 @@ impl World {
             submitted: 0,
             finals: 0,
             strikes_planned: false,
+            sold_out: BTreeSet::new(),
+            duties: BTreeMap::new(),
+            boot_probes_seen: false,
+            dispatcher_from_ms: 0,
+            queue_empty_ms: None,
             seed,
             settings,
         };

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::World;
+use super::{World, duties::Heard};
 use crate::{
     api::ContainerState,
     time::Now,
@@ -38,6 +38,7 @@ impl World {
         self.advance(now);
         let fate = self.draw_fate();
         let script = self.script(uuid);
+        self.judge_start(instance, uuid, Heard::Elsewhere, now);
         self.judge.runner_began(uuid, instance, pid, false);
         if let Some(vm) = self.vms.get_mut(instance) {
             let runner = Runner {

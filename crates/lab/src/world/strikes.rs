@@ -8,8 +8,8 @@ use crate::{
     vm::{Ailment, Phase},
 };
 
-/// When the first of them strike after the first submission, ms.
-const FIRST_MS: Span = Span::between(2500, 9000);
+/// When they strike after the first submission, ms.
+const STRIKE_MS: Span = Span::between(2500, 15_000);
 /// How long to wait where there is no victim, ms.
 const LOOK_AGAIN_MS: u64 = 150;
 
@@ -25,14 +25,20 @@ impl World {
             Level::Some => &[Fault::SpotReclaim, Fault::ReportsBroken],
             Level::Many => &[
                 Fault::GoesSilent,
+                Fault::GoesSilent,
+                Fault::GoesSilent,
+                Fault::FallsSilentBriefly,
                 Fault::FallsSilentBriefly,
                 Fault::ReportsBroken,
+                Fault::ReportsBroken,
+                Fault::ReportsBroken,
+                Fault::SpotReclaim,
                 Fault::SpotReclaim,
                 Fault::DispatcherRestart,
             ],
         };
         for fault in planned {
-            let after = FIRST_MS.draw(&mut self.luck);
+            let after = STRIKE_MS.draw(&mut self.luck);
             self.later(after, Happening::Strike(*fault), now);
         }
     }

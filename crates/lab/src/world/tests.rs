@@ -1,5 +1,7 @@
 //! Whole lives in virtual time, driven by a small script in place of a dispatcher.
 
+mod duties;
+
 use serde_json::json;
 
 use super::*;
@@ -124,6 +126,13 @@ impl Stage {
         self.exec(address, &command, document.as_bytes())
     }
 
+    /// What a dispatcher asks a fresh machine.
+    fn probe(&mut self, address: &str) {
+        for command in ["systemctl is-system-running", "sudo crunch-run --list"] {
+            assert_eq!(self.exec(address, command, b"").exit, Exit::Status(0));
+        }
+    }
+
     fn state(&self, uuid: &str) -> &'static str {
         self.world.containers().containers()[uuid].state.name()
     }
@@ -150,6 +159,7 @@ fn a_container_is_queued_locked_run_and_complete() {
         SECRET
     );
     stage.lock(&uuid);
+    stage.probe(&address);
     assert_eq!(stage.start(&address, &uuid).exit, Exit::Status(0));
     assert_eq!(stage.state(&uuid), "Locked");
     stage.pass(1000);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     Event, Happening, Moment, World,
+    duties::Heard,
     runners::{Key, Step},
 };
 use crate::{
@@ -69,15 +70,12 @@ impl World {
         if !starts && self.faults.strikes(Fault::CommandHangs) {
             return Some(Execution::hanging());
         }
-        let execution = self.execute(&instance, user, command, stdin, fate, now)?;
-        Some(if fate.hangs {
-            Execution {
-                when: When::Never,
-                ..execution
-            }
-        } else {
-            execution
-        })
+        let mut execution = self.execute(&instance, user, command, stdin, fate, now)?;
+        if fate.hangs {
+            execution.when = When::Never;
+        }
+        self.note_answer(&instance, command, &execution, now);
+        Some(execution)
     }
 
     fn execute(
@@ -179,6 +177,7 @@ impl World {
                         .get(instance)
                         .and_then(|vm| vm.runners.get(&uuid))
                         .is_some_and(|r| r.fate.late_ms > 0);
+                    self.judge_start(instance, &uuid, Heard::Here { late }, now);
                     self.judge.runner_began(&uuid, instance, pid, late);
                     self.journal.write(|| Moment::Began {
                         instance: instance.into(),
@@ -235,6 +234,7 @@ impl World {
     pub(super) fn speak(&mut self, instance: &str) {
         if let Some(vm) = self.vms.get_mut(instance) {
             vm.silent = None;
+            self.needed_again(instance);
             self.tell(Event::Silence {
                 instance: instance.into(),
                 silent: false,
