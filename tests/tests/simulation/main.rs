@@ -4,6 +4,8 @@ mod faults;
 mod limits;
 mod queue;
 mod restarts;
+mod rules;
 mod speed;
 mod stage;
 mod storms;
+mod wakes;

@@ -1,5 +1,7 @@
 //! The daemon is killed and started again: what it finds is adopted, and nothing is started, killed or lost for that.
 
+use std::time::Duration;
+
 use dispatch_brain::Wish;
 use dispatch_lab::{
     Span,
@@ -90,6 +92,35 @@ fn a_lock_that_nobody_claims_is_used_as_soon_as_all_instances_have_answered() {
     until_state(&mut sim, &uuid, "Running", 3_000);
     assert_eq!(lock_count(&sim, &uuid), 1, "no attempt was burnt");
     sim.finish(60_000);
+}
+
+#[test]
+fn a_lock_that_was_found_is_not_used_elsewhere_while_an_instance_is_silent() {
+    // Facts S5: the container loads its image on an instance that does not answer yet; the other instance is idle.
+    let mut setup = small(16);
+    setup.brain.pool.idle_timeout = Duration::from_secs(60);
+    let mut sim = Sim::new(setup);
+    let first = sim.submit(&container(4, 9), 4_000);
+    until_state(&mut sim, &first, "Running", 10_000);
+    set(&mut sim, &json!({"runner": {"start_ms": 14_000}}));
+    let uuid = sim.submit(&container(4, 1), 1_000);
+    sim.until("it has a runner", 10_000, |sim| {
+        instance_of(sim, &uuid).is_some()
+    });
+    let instance = instance_of(&sim, &uuid).expect("it has a runner");
+    sim.until("the other instance is idle", 30_000, |sim| {
+        state(sim, &first) == "Complete" && instance_of(sim, &first).is_none()
+    });
+    assert_eq!(state(&sim, &uuid), "Locked");
+    sim.kill_daemon();
+    let at = now(&sim);
+    sim.world_mut().silence(&instance, Some(5_000), at);
+    sim.start_daemon();
+    sim.pass(4_500);
+    let starting = |news: &WorkerNews| matches!(news, WorkerNews::Starting { .. });
+    assert_eq!(count_news(&sim, starting), 2, "nothing was started again");
+    let life = sim.finish(120_000);
+    assert_eq!((life.report.complete, lock_count(&sim, &uuid)), (2, 1));
 }
 
 #[test]
