@@ -12,6 +12,7 @@ mod ci;
 mod command;
 mod demo;
 mod deny;
+mod python;
 mod setup;
 mod soak;
 mod step;

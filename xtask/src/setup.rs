@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     command::{command, execute, installed, succeeds},
+    python,
     step::step,
 };
 
@@ -84,7 +85,7 @@ const OPEN_SSL: Need = Need {
     },
 };
 
-/// PostgreSQL, moto and a browser join when the tests that need them do.
+/// PostgreSQL and a browser join when the tests that need them do.
 const NEEDS: &[Need] = &[
     Need {
         what: "a C compiler",
@@ -117,6 +118,12 @@ const NEEDS: &[Need] = &[
         packages: &["util-linux"],
         present: || installed("unshare") && installed("flock"),
     },
+    Need {
+        what: "Python (for moto, a stand-in for EC2, and boto3)",
+        purpose: Purpose::Test,
+        packages: &["python3", "python3-venv"],
+        present: python::present,
+    },
 ];
 
 fn prepare(purpose: Purpose) -> Result<OpenSsl> {
@@ -128,10 +135,14 @@ fn prepare(purpose: Purpose) -> Result<OpenSsl> {
         // sshd refuses to start without it, and only the init script would have made it.
         fs::create_dir_all("/run/sshd")?;
     }
-    judge(
+    let open_ssl = judge(
         &self::missing(purpose),
         installed("perl") && installed("make"),
-    )
+    )?;
+    if purpose == Purpose::Test {
+        python::prepare()?;
+    }
+    Ok(open_ssl)
 }
 
 fn missing(purpose: Purpose) -> Vec<&'static Need> {

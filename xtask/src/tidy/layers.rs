@@ -25,6 +25,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cloud-loopback", &["model", "cloud"]),
     ("cloud-lab", &["model", "cloud"]),
     ("cloud-conformance", &["model", "cloud"]),
+    // Knows drivers and executors by their contract alone.
+    ("cloudtest", &["model", "cloud"]),
     ("ssh-executor", &["model", "cloud"]),
     ("management-api", &["model", "telemetry"]),
     (
@@ -60,6 +62,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "cloud-loopback",
             "cloud-lab",
             "cloud-conformance",
+            "cloudtest",
+            "runner",
+            "ssh-executor",
         ],
     ),
     ("arvados-dispatch-ctl", &["config", "management-api"]),

@@ -1,4 +1,5 @@
-//! The crates that decide know no runtime, no network, no entropy, and no crate that would bring them.
+//! The crates that decide know no runtime, no network, no entropy, and no crate that would bring them; the daemon knows
+//! no cloud's SDK unless it was asked for.
 
 use anyhow::Result;
 
@@ -48,7 +49,35 @@ pub(super) fn check() -> Result<Vec<Problem>> {
     for package in WITHOUT_RUNTIME {
         problems.extend(judge(package, &tree(package)?, RUNTIMES_AND_NETWORK));
     }
+    let bare = daemon_tree(&["--no-default-features"])?;
+    let sdk = sdk_crates(&bare);
+    problems.extend(judge(DAEMON, &bare, &sdk));
     Ok(problems)
+}
+
+const DAEMON: &str = "arvados-dispatch-cloud";
+
+/// Everything the daemon is built with, given these features.
+fn daemon_tree(features: &[&str]) -> Result<String> {
+    let tree = ["tree", "--package", DAEMON, "--edges", "normal"];
+    output(cargo(tree).args(["--prefix", "none"]).args(features))
+}
+
+/// The crates of AWS's SDK among these. (`aws-lc-rs` is no part of it: TLS is built on that everywhere.)
+fn sdk_crates(tree: &str) -> Vec<&str> {
+    const FAMILIES: [&str; 7] = [
+        "aws-config",
+        "aws-credential-types",
+        "aws-runtime",
+        "aws-sdk-",
+        "aws-sigv4",
+        "aws-smithy-",
+        "aws-types",
+    ];
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    names
+        .filter(|name| FAMILIES.iter().any(|family| name.starts_with(family)))
+        .collect()
 }
 
 /// Everything the package is built with, one `name version` a line.
@@ -86,6 +115,15 @@ fn judge(package: &str, tree: &str, forbidden: &[&str]) -> Vec<Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_daemon_has_the_sdk_of_aws_with_the_feature_ec2_and_no_crate_of_it_without() {
+        let bare = daemon_tree(&["--no-default-features"]).unwrap();
+        assert!(bare.contains("dispatch-dispatcher"), "{bare}");
+        assert_eq!(sdk_crates(&bare), Vec::<&str>::new());
+        let with_ec2 = daemon_tree(&["--no-default-features", "--features", "ec2"]).unwrap();
+        assert!(sdk_crates(&with_ec2).contains(&"aws-sdk-ec2"));
+    }
 
     #[test]
     fn a_runtime_below_a_deciding_crate_is_found_once() {

@@ -1,0 +1,125 @@
+//! Before and after: what is left of an earlier test, and what this one has made, is destroyed. It lists again each
+//! round (facts T1), and ends in time whether lists come or not (facts K30).
+
+use std::{collections::BTreeSet, time::Duration};
+
+use dispatch_model::InstanceId;
+use tokio::time::{Instant, sleep};
+
+use crate::trial::{Found, Trial};
+
+/// Pauses grow up to this while calls fail.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+impl Trial<'_> {
+    /// Sees to it that no instance of an earlier test is there; whether the test may go on.
+    pub(crate) async fn make_room(&mut self) -> bool {
+        let began = Instant::now();
+        let what = "no instance of an earlier test is left";
+        let found = match self.list().await {
+            Err(words) => Err(words),
+            Ok(rows) if rows.is_empty() => Ok(String::new()),
+            Ok(rows) if self.settings.destroy_existing => {
+                let ids = rows.into_iter().map(|row| row.id).collect();
+                self.destroy_all(ids, Duration::ZERO).await
+            }
+            Ok(rows) => {
+                let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+                Err(format!(
+                    "there are {} with the set id {:?}: {}. Remedy: --destroy-existing, or another --instance-set-id.",
+                    ids.len(),
+                    self.settings.instance_set_id,
+                    ids.join(", ")
+                ))
+            }
+        };
+        self.tell(what, found, began)
+    }
+
+    /// Destroys what the test has made, also what it never heard of (facts T6).
+    pub(crate) async fn clean_up(&mut self) {
+        let began = Instant::now();
+        let ids: BTreeSet<InstanceId> = self.made.iter().cloned().collect();
+        let late = if self.in_doubt {
+            self.settings.timing.late
+        } else {
+            Duration::ZERO
+        };
+        let found = self.destroy_all(ids, late).await;
+        self.tell("what was made is destroyed and gone", found, began);
+    }
+
+    /// Destroys these and whatever is listed until nothing is, for at least `late`.
+    async fn destroy_all(&self, mut ids: BTreeSet<InstanceId>, late: Duration) -> Found {
+        let timing = &self.settings.timing;
+        let began = Instant::now();
+        let enough = timing.clean_up.max(late);
+        let mut destroyed = BTreeSet::new();
+        let mut pause = timing.sync_interval;
+        loop {
+            let mut trouble = None;
+            for id in &ids {
+                if began.elapsed() > enough {
+                    trouble = Some("there was not time for all".to_owned());
+                    break;
+                }
+                let call = self.settings.set.destroy_within(id, timing.call);
+                match call.await {
+                    Ok(()) => {
+                        destroyed.insert(id.clone());
+                    }
+                    Err(error) => trouble = Some(format!("destroy {id}: {}", error.message)),
+                }
+            }
+            let listed = self.list().await;
+            match listed {
+                Ok(rows) => {
+                    let rows: BTreeSet<InstanceId> = rows.into_iter().map(|row| row.id).collect();
+                    if rows.is_empty() && trouble.is_none() && began.elapsed() >= late {
+                        return Ok(names(&destroyed));
+                    }
+                    ids = rows;
+                }
+                // What is known is destroyed once more, and nothing else can be done.
+                Err(words) => trouble = Some(format!("the list fails: {words}")),
+            }
+            if began.elapsed() + pause > enough {
+                return Err(left(&ids, &destroyed, trouble.as_deref()));
+            }
+            sleep(pause).await;
+            pause = if trouble.is_some() {
+                (pause * 2).min(LONGEST_PAUSE.max(timing.sync_interval))
+            } else {
+                timing.sync_interval
+            };
+        }
+    }
+}
+
+/// What the operator must look after.
+fn left(
+    ids: &BTreeSet<InstanceId>,
+    destroyed: &BTreeSet<InstanceId>,
+    trouble: Option<&str>,
+) -> String {
+    let trouble = trouble.unwrap_or("the list still has them");
+    if ids.is_empty() {
+        return format!(
+            "nobody knows whether anything is left ({trouble}). Remedy: look for it by hand."
+        );
+    }
+    let accepted = if ids.is_subset(destroyed) {
+        "the cloud has accepted to destroy them"
+    } else {
+        "not all could be destroyed"
+    };
+    format!(
+        "perhaps left behind: {} ({accepted}; {trouble}). Remedy: look for them by hand.",
+        names(ids)
+    )
+}
+
+fn names(ids: &BTreeSet<InstanceId>) -> String {
+    let ids: Vec<&str> = ids.iter().map(InstanceId::as_str).collect();
+    ids.join(", ")
+}
