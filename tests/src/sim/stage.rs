@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use dispatch_brain::{Brain, Command, Fact, NotFound, Wish};
+use dispatch_brain::{Brain, Command, Fact, Input, NotFound, Wish};
 use dispatch_lab::{World, world::Event as LabEvent, world::Submission};
 use dispatch_model::{Now, Time};
 use dispatch_runner::{
@@ -187,6 +187,15 @@ impl Sim {
         let daemon = self.daemon.as_mut().ok_or(NotFound)?;
         self.wished = true;
         daemon.brain.wish(wish, now)
+    }
+
+    /// Something that no call of the daemon's has brought, such as the cloud's word for an instance's end.
+    pub fn hear(&mut self, input: Input) {
+        let now = self.daemon_now();
+        if let Some(daemon) = &mut self.daemon {
+            self.wished = true;
+            daemon.brain.take(input, now);
+        }
     }
 
     /// The daemon is killed: calls that have reached the world keep their effects, and some that are on their way

@@ -6,6 +6,7 @@ mod queue;
 mod restarts;
 mod rules;
 mod speed;
+mod spot;
 mod stage;
 mod storms;
 mod wakes;
