@@ -4,10 +4,12 @@ mod demo;
 mod display;
 mod serve;
 mod setup;
+mod stop;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use stop::Stop;
 
 /// A simulated Arvados cluster on loopback addresses.
 #[derive(Parser)]
@@ -31,11 +33,15 @@ async fn main() -> ExitCode {
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
         .init();
-    let done = match Arguments::parse().command {
-        Command::Serve(arguments) => serve::run(arguments).await,
-        Command::Demo(arguments) => demo::run(arguments).await,
+    let arguments = Arguments::parse();
+    let done = async {
+        let stop = Stop::listen()?;
+        match arguments.command {
+            Command::Serve(arguments) => serve::run(arguments, stop).await,
+            Command::Demo(arguments) => demo::run(arguments, stop).await,
+        }
     };
-    match done {
+    match done.await {
         Ok(code) => code,
         Err(error) => {
             display::complain(&format!("arvados-dispatch-lab: {error:#}"));

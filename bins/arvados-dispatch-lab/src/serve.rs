@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use dispatch_lab::{faults::Level, settings::Settings};
 
-use crate::{display::say, setup};
+use crate::{display::say, setup, stop::Stop};
 
 /// Options of `serve`.
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "in-process", value_parser = ["in-process", "sshd"])]
     vms: String,
     /// Submit so many containers of the mixed load at once.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = setup::parse_containers)]
     containers: usize,
 }
 
@@ -49,8 +49,16 @@ pub(crate) fn parse_level(text: &str) -> Result<Level, String> {
     }
 }
 
-/// Serves until SIGINT or SIGTERM.
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+/// Serves until somebody wants it to end.
+pub(crate) async fn run(arguments: Arguments, mut stop: Stop) -> anyhow::Result<ExitCode> {
+    tokio::select! {
+        biased;
+        () = stop.wanted() => Ok(ExitCode::SUCCESS),
+        served = serve(&arguments) => served,
+    }
+}
+
+async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut lab = setup::lab(arguments.seed, arguments.faults);
     let real = arguments.vms == "sshd";
     let machines = if real {
@@ -59,7 +67,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         None
     };
     if let Some(directory) = &machines {
-        lab.vms = dispatch_lab_net::VmKind::Sshd(directory.clone());
+        lab.vms = dispatch_lab_net::VmKind::Sshd(directory.path().into());
     }
     lab.config = setup::config(
         arguments.management.clone(),
@@ -73,8 +81,12 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         lab.settings = patched(&lab.settings, path)?;
     }
     let lab = lab.start().await?;
-    std::fs::write(&arguments.config, lab.config_yaml())
-        .with_context(|| format!("write {}", arguments.config.display()))?;
+    std::fs::write(&arguments.config, lab.config_yaml()).with_context(|| {
+        format!(
+            "cannot write {}; name another file with --config",
+            arguments.config.display()
+        )
+    })?;
     lab.world(|world, now| world.submit_mixed(arguments.containers, now));
     say(&format!("configuration  {}", arguments.config.display()));
     say(&format!("Arvados API    {}", lab.api_url()));
@@ -84,27 +96,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "try            arvados-dispatch-cloud run --config {}",
         arguments.config.display()
     ));
-    interrupted().await?;
-    drop(lab);
-    setup::clear(machines);
-    Ok(ExitCode::SUCCESS)
+    // Until somebody wants the end: then this is dropped where it waits, the lab before its machines' files.
+    std::future::pending().await
 }
 
 fn patched(settings: &Settings, path: &std::path::Path) -> anyhow::Result<Settings> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the file {} of --settings", path.display()))?;
     let patch =
         serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
     settings
         .patched(&patch)
         .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
-}
-
-/// Waits for SIGINT or SIGTERM.
-pub(crate) async fn interrupted() -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done?,
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }

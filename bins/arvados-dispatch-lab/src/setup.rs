@@ -5,17 +5,21 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use dispatch_lab::{Settings, Span, faults::Level};
 use dispatch_lab_net::{ClusterConfig, Lab};
+use tempfile::TempDir;
 
 /// TimeoutProbe of the demo's configuration, ms.
 const TIMEOUT_PROBE_MS: u64 = 8000;
 /// TimeoutBooting of the demo's configuration, ms.
 const TIMEOUT_BOOTING_MS: u64 = 8000;
+/// TimeoutIdle of the demo's configuration, ms.
+const TIMEOUT_IDLE_MS: u64 = 3000;
 
 /// A lab with this much trouble in it.
 pub(crate) fn lab(seed: u64, faults: Level) -> Lab {
     let mut settings = Settings {
         faults,
         timeout_probe_ms: TIMEOUT_PROBE_MS,
+        timeout_idle_ms: Some(TIMEOUT_IDLE_MS),
         dead_type_ms: 2 * TIMEOUT_BOOTING_MS,
         ..Settings::default()
     };
@@ -65,13 +69,15 @@ pub(crate) fn config(
             line("MaxProbesPerSecond", "50"),
             line("MaxCloudOpsPerSecond", "40"),
             line("MaxConcurrentInstanceCreateOps", "4"),
-            line("TimeoutIdle", "3s"),
+            line("TimeoutIdle", &secs(TIMEOUT_IDLE_MS)),
             line("TimeoutBooting", &secs(TIMEOUT_BOOTING_MS)),
             line("TimeoutProbe", &secs(TIMEOUT_PROBE_MS)),
             line("TimeoutShutdown", "2s"),
             line("TimeoutSignal", "1s"),
             line("TimeoutTERM", "6s"),
             line("TimeoutStaleRunLock", "2s"),
+            // The lab's API answers at once, or never.
+            line("TimeoutAPI", "8s"),
         ],
         containers: vec![
             line("StaleLockTimeout", "10s"),
@@ -91,23 +97,65 @@ pub(crate) fn play_runner(directory: &Path) -> anyhow::Result<PathBuf> {
         .cycle()
         .take(BYTES)
         .collect();
-    std::fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
+    write(&path, &content)?;
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
     Ok(path)
 }
 
-/// A new directory for the files of machines that are real `sshd` processes: these have a /tmp of their own.
-pub(crate) fn machines_directory() -> anyhow::Result<PathBuf> {
+/// A new directory for the files of machines that are real `sshd` processes: these have a /tmp of their own. It goes
+/// when it is dropped, which must be after its lab has ended.
+pub(crate) fn machines_directory() -> anyhow::Result<TempDir> {
     let made = tempfile::Builder::new()
         .prefix("arvados-dispatch-lab-")
         .tempdir_in("/var/tmp");
-    Ok(made.context("make a directory in /var/tmp")?.keep())
+    made.context(
+        "the machines' files need a directory in /var/tmp; see to it that it can be written to",
+    )
 }
 
-/// Removes what `machines_directory` made, once its lab has ended.
-pub(crate) fn clear(directory: Option<PathBuf>) {
-    if let Some(directory) = directory {
-        let _ = std::fs::remove_dir_all(directory);
+/// The demo's own directory for its configuration and log, which stays.
+pub(crate) fn demo_directory(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(directory) = named else {
+        let made = tempfile::Builder::new()
+            .prefix("arvados-dispatch-demo-")
+            .tempdir();
+        return Ok(made
+            .with_context(|| {
+                format!(
+                    "cannot make a directory for configuration and log in {}; set TMPDIR to a directory that can be \
+                     written to, or name one with --directory",
+                    std::env::temp_dir().display()
+                )
+            })?
+            .keep());
+    };
+    std::fs::create_dir_all(directory).with_context(|| {
+        format!(
+            "cannot make {}; name a directory that can be written to with --directory",
+            directory.display()
+        )
+    })?;
+    Ok(directory.to_owned())
+}
+
+/// Writes one of the demo's files.
+pub(crate) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, content).with_context(|| {
+        format!(
+            "cannot write {}; make room there, or name another directory with --directory",
+            path.display()
+        )
+    })
+}
+
+/// As many containers as the lab holds in memory at ease.
+const CONTAINERS_MAX: usize = 100_000;
+
+/// A number of containers.
+pub(crate) fn parse_containers(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(n) if n <= CONTAINERS_MAX => Ok(n),
+        _ => Err(format!("a number from 0 to {CONTAINERS_MAX} is needed")),
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) struct Shared {
 }
 
 struct Inner {
+    ended: bool,
     world: World,
     machines: BTreeMap<String, Machine>,
     watches: BTreeMap<u64, mpsc::Sender<String>>,
@@ -76,6 +77,7 @@ impl Shared {
     ) -> Arc<Shared> {
         Arc::new(Shared {
             inner: Mutex::new(Inner {
+                ended: false,
                 world,
                 machines: BTreeMap::new(),
                 watches: BTreeMap::new(),
@@ -88,6 +90,13 @@ impl Shared {
             changed: Notify::new(),
             events: broadcast::channel(EVENTS_MAX).0,
         })
+    }
+
+    /// Ends all machines, and lets none begin.
+    pub(crate) fn end(&self) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.ended = true;
+        inner.end_machines();
     }
 
     /// The world's events, from here on.
@@ -184,6 +193,9 @@ impl Shared {
 
     /// A machine begins to listen.
     fn open(self: &Arc<Shared>, inner: &mut Inner, instance: &str, address: &str) {
+        if inner.ended {
+            return;
+        }
         let host_key = crate::keys::host_key(self.seed, instance);
         let vm = inner.world.vm(instance);
         // A machine that never speaks is easier played than made.
@@ -235,10 +247,16 @@ impl Shared {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
+impl Inner {
+    fn end_machines(&mut self) {
         for machine in std::mem::take(&mut self.machines).into_values() {
             machine.end();
         }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.end_machines();
     }
 }

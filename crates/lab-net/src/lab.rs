@@ -247,3 +247,10 @@ impl LabHandle {
     /// Ends it.
     pub fn shutdown(self) {}
 }
+
+impl Drop for LabHandle {
+    fn drop(&mut self) {
+        // The services hold it for a moment longer: machines are processes, and their files may go right after this.
+        self.shared.end();
+    }
+}

@@ -49,7 +49,12 @@ pub(crate) struct RealVm {
 
 /// Whether this host can run such machines; if not, what is missing.
 pub(crate) fn check_host() -> anyhow::Result<()> {
-    for program in ["/usr/sbin/sshd", "/usr/bin/sudo", "/usr/bin/unshare"] {
+    for program in [
+        "/usr/sbin/sshd",
+        "/usr/bin/sudo",
+        "/usr/bin/unshare",
+        "/usr/bin/setpriv",
+    ] {
         ensure!(
             Path::new(program).is_file(),
             "{program} is missing: machines that are real sshd processes need the packages openssh-server, sudo and util-linux"
@@ -78,8 +83,12 @@ impl RealVm {
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         write_files(site, spec, host_key, &directory)?;
         let log = fs::File::create(directory.join("log"))?;
-        let child = Command::new("/usr/bin/unshare")
+        // Should the lab be killed, nobody else would end the machine.
+        let child = Command::new("/usr/bin/setpriv")
             .args([
+                "--pdeathsig",
+                "KILL",
+                "/usr/bin/unshare",
                 "-m",
                 "-p",
                 "--fork",

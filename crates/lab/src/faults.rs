@@ -124,9 +124,8 @@ kinds! {
     RunnerCrashRunning => "runner_crash_running", sure 1 of 10, some 0.02, many 0.05, at_most 15;
     /// A runner's children keep its lock (facts §6.1: one in ten).
     StaleLock => "stale_lock", sure 1 of 14, some 0.01, many 0.1, at_most 15;
-    /// The API answers 503 when half of the work is done (facts §6.1). Not earlier: a dispatcher that has seen one
-    /// starts no more than ran at that moment, for a minute.
-    Api503 => "api_503", sure 5 of 20, some 0.001, many 0.0, at_most 5;
+    /// The API is overloaded for a moment when half of the work is done (facts §6.1), and answers 503.
+    Api503 => "api_503", sure 4 of 4, some 0.001, many 0.0, at_most 4;
     /// The API answers slowly.
     ApiSlow => "api_slow", sure 2 of 20, some 0.01, many 0.02, at_most 30;
     /// The API does nothing and never answers.

@@ -30,7 +30,12 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it. It dies with this process.
     pub(crate) fn start(program: PathBuf, config: PathBuf, log: PathBuf) -> anyhow::Result<Daemon> {
-        File::create(&log).with_context(|| format!("write {}", log.display()))?;
+        File::create(&log).with_context(|| {
+            format!(
+                "cannot write {}; make room there, or name another directory with --directory",
+                log.display()
+            )
+        })?;
         let child = spawn(&program, &config, &log)?;
         Ok(Daemon {
             program,
@@ -108,7 +113,9 @@ fn spawn(program: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
         .append(true)
         .open(log)
         .with_context(|| format!("open {}", log.display()))?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    die_with_us(&mut command);
+    command
         .arg("run")
         .arg("--config")
         .arg(config)
@@ -117,7 +124,27 @@ fn spawn(program: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
         .stderr(log_file)
         .kill_on_drop(true)
         .spawn()
-        .with_context(|| format!("start {}", program.display()))
+        .with_context(|| {
+            format!(
+                "cannot start {}; name the dispatcher's program with --daemon",
+                program.display()
+            )
+        })
+}
+
+/// Should this process be killed, nobody else would end the dispatcher.
+#[expect(
+    unsafe_code,
+    reason = "the standard library has no name for the signal at a parent's death"
+)]
+fn die_with_us(command: &mut Command) {
+    let ask = || {
+        // SAFETY: prctl(2) with this option takes a number and touches no memory; it may be called after a fork.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        Ok(())
+    };
+    // SAFETY: the closure makes one system call and neither allocates nor locks.
+    unsafe { command.pre_exec(ask) };
 }
 
 fn last_lines(log: &Path) -> String {

@@ -3,9 +3,12 @@
 mod daemon;
 mod picture;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
-use anyhow::Context;
 use dispatch_lab::{
     faults::Level,
     judge::Report,
@@ -13,12 +16,14 @@ use dispatch_lab::{
 };
 use dispatch_lab_net::{LabHandle, VmKind};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::{sync::broadcast, time::Instant};
 
 use crate::{
     display::{Progress, complain, say},
-    serve::{interrupted, parse_level},
+    serve::parse_level,
     setup,
+    stop::Stop,
 };
 use daemon::Daemon;
 
@@ -35,7 +40,7 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// How many containers to submit.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = setup::parse_containers)]
     containers: usize,
     /// How much goes wrong: none, some or many.
     #[arg(long, default_value = "none", value_parser = parse_level)]
@@ -64,44 +69,72 @@ pub(crate) struct Arguments {
 }
 
 /// Runs the demo. Exit code 0 if the dispatcher did all that could be asked of it, 1 if not.
-pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let program = arguments
-        .daemon
-        .clone()
-        .map_or_else(|| setup::sibling("arvados-dispatch-cloud"), Ok)?;
-    let directory = match &arguments.directory {
-        Some(directory) => directory.clone(),
-        None => tempfile::Builder::new()
-            .prefix("arvados-dispatch-demo-")
-            .tempdir()?
-            .keep(),
-    };
-    std::fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
-
+pub(crate) async fn run(arguments: Arguments, mut stop: Stop) -> anyhow::Result<ExitCode> {
     let real = arguments.vms == "sshd";
-    let runner = match (&arguments.runner, real) {
-        (Some(runner), _) => runner.clone(),
-        (None, true) => setup::sibling("lab-crunch-run")?,
-        (None, false) => setup::play_runner(&directory)?,
-    };
+    // Declared first, so that it goes last.
     let machines = if real {
         Some(setup::machines_directory()?)
     } else {
         None
     };
+    let begun = tokio::select! {
+        biased;
+        () = stop.wanted() => {
+            complain("interrupted before it began");
+            return Ok(ExitCode::SUCCESS);
+        }
+        begun = begin(&arguments, machines.as_ref().map(TempDir::path)) => begun,
+    };
+    let (mut demo, mut events) = begun?;
+    let ended = tokio::select! {
+        biased;
+        () = stop.wanted() => Ended::Interrupted,
+        ended = demo.watch(&mut events) => ended?,
+    };
+    let seconds = demo.began.elapsed().as_secs_f64();
+    let report = demo.lab.world(|world, now| world.report(now));
+    if ended == Ended::Done && !arguments.exit_when_done {
+        summarise(&report, seconds);
+        complain("all done; the lab and the dispatcher go on until you interrupt this (Ctrl-C)");
+        tokio::select! {
+            biased;
+            () = stop.wanted() => {}
+            failed = demo.serve_on(&mut events) => failed?,
+        }
+    }
+    demo.daemon.stop().await;
+    let log = demo.log.clone();
+    drop(demo);
+    conclude(&arguments, &report, seconds, &ended, &log)
+}
+
+/// Starts the lab and the dispatcher, and submits the containers.
+async fn begin(
+    arguments: &Arguments,
+    machines: Option<&Path>,
+) -> anyhow::Result<(Demo, broadcast::Receiver<Event>)> {
+    let program = arguments
+        .daemon
+        .clone()
+        .map_or_else(|| setup::sibling("arvados-dispatch-cloud"), Ok)?;
+    let directory = setup::demo_directory(arguments.directory.as_deref())?;
+    let runner = match (&arguments.runner, machines) {
+        (Some(runner), _) => runner.clone(),
+        (None, Some(_)) => setup::sibling("lab-crunch-run")?,
+        (None, None) => setup::play_runner(&directory)?,
+    };
     let management = setup::free_address()?;
     let mut lab = setup::lab(arguments.seed, arguments.faults);
-    lab.config = setup::config(management.clone(), Some(&runner), real);
-    if let Some(directory) = &machines {
-        lab.vms = VmKind::Sshd(directory.clone());
+    lab.config = setup::config(management.clone(), Some(&runner), machines.is_some());
+    if let Some(directory) = machines {
+        lab.vms = VmKind::Sshd(directory.into());
     }
     let lab = lab.start().await?;
     let config = directory.join("config.yml");
-    std::fs::write(&config, lab.config_yaml())
-        .with_context(|| format!("write {}", config.display()))?;
+    setup::write(&config, lab.config_yaml().as_bytes())?;
 
     let log = directory.join("dispatcher.log");
-    let mut events = lab.events();
+    let events = lab.events();
     let mut daemon = Daemon::start(program, config.clone(), log.clone())?;
     daemon.ready(&management, READY_WITHIN).await?;
     complain(&format!(
@@ -116,34 +149,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         "try            arvados-dispatch-ctl --config {} list",
         config.display()
     ));
-
     lab.world(|world, now| world.submit_mixed(arguments.containers, now));
-    let began = Instant::now();
-    let mut demo = Demo {
+    let demo = Demo {
         lab,
         daemon,
         progress: Progress::new(),
-        began,
+        began: Instant::now(),
         management,
+        log,
     };
-    let ended = tokio::select! {
-        ended = demo.watch(&mut events) => ended?,
-        stop = interrupted() => {
-            stop?;
-            Ended::Interrupted
-        }
-    };
-    let seconds = demo.began.elapsed().as_secs_f64();
-    let report = demo.lab.world(|world, now| world.report(now));
-    if ended == Ended::Done && !arguments.exit_when_done {
-        summarise(&report, seconds);
-        complain("all done; the lab and the dispatcher go on until you interrupt this (Ctrl-C)");
-        demo.serve_on(&mut events).await?;
-    }
-    demo.daemon.stop().await;
-    drop(demo);
-    setup::clear(machines);
-    conclude(&arguments, &report, seconds, &ended, &log)
+    Ok((demo, events))
 }
 
 /// How the waiting ended.
@@ -155,11 +170,13 @@ enum Ended {
 }
 
 struct Demo {
-    lab: LabHandle,
+    // Ends first: it shall not see its world end.
     daemon: Daemon,
+    lab: LabHandle,
     progress: Progress,
     began: Instant,
     management: String,
+    log: PathBuf,
 }
 
 impl Demo {
@@ -200,15 +217,9 @@ impl Demo {
     }
 
     async fn serve_on(&mut self, events: &mut broadcast::Receiver<Event>) -> anyhow::Result<()> {
-        let goes_on = async {
-            loop {
-                self.step(events).await?;
-                tokio::time::sleep(TICK).await;
-            }
-        };
-        tokio::select! {
-            ended = goes_on => ended,
-            stop = interrupted() => stop,
+        loop {
+            self.step(events).await?;
+            tokio::time::sleep(TICK).await;
         }
     }
 
@@ -274,7 +285,7 @@ fn conclude(
     report: &Report,
     seconds: f64,
     ended: &Ended,
-    log: &std::path::Path,
+    log: &Path,
 ) -> anyhow::Result<ExitCode> {
     if !arguments.json {
         summarise(report, seconds);
@@ -284,6 +295,11 @@ fn conclude(
     } else {
         report.failures()
     };
+    // Fewer containers bring too few opportunities.
+    if *ended == Ended::Done && arguments.containers >= 200 && !report.kinds_missing.is_empty() {
+        let missing = report.kinds_missing.join(", ");
+        failures.push(format!("the lab failed to bring about {missing}"));
+    }
     if *ended == Ended::Stalled {
         failures.push("the dispatcher made no progress any more".into());
     }

@@ -119,6 +119,11 @@ pub struct Vm {
     pub up: bool,
     /// From when to when it neither speaks nor reaches the API, ms.
     pub silent: Option<(u64, u64)>,
+    /// When the first of the silences began between which it has answered no list of its runners, ms: whoever asks it
+    /// has heard nothing of it since.
+    unheard_since: Option<u64>,
+    /// When it answered the first list since its last silence began, or will have.
+    list_answered_at: Option<u64>,
     /// What is wrong with it.
     pub ailment: Ailment,
     /// Whether it has a broken marker (facts §2.2.1).
@@ -150,6 +155,8 @@ impl Vm {
             public_key,
             up: false,
             silent: None,
+            unheard_since: None,
+            list_answered_at: None,
             ailment: Ailment::None,
             broken: false,
             secret_read: false,
@@ -171,6 +178,27 @@ impl Vm {
     pub fn is_silent(&self, now: Now) -> bool {
         self.silent
             .is_some_and(|(from, until)| from <= now.ms && now.ms < until)
+    }
+
+    /// It is cut off until then.
+    pub(crate) fn fall_silent(&mut self, until_ms: u64, now: Now) {
+        let heard = self.list_answered_at.take().is_some_and(|at| at <= now.ms);
+        if heard || self.unheard_since.is_none() {
+            self.unheard_since = Some(now.ms);
+        }
+        self.silent = Some((now.ms, until_ms));
+    }
+
+    /// It answers a list of its runners, at that time.
+    pub(crate) fn answers_list(&mut self, at_ms: u64) {
+        self.list_answered_at.get_or_insert(at_ms);
+    }
+
+    /// Whether it is silent for good, and nobody has heard of it for so long.
+    pub(crate) fn may_be_given_up(&self, timeout_ms: u64, now: Now) -> bool {
+        let for_good = self.silent.is_some_and(|(_, until)| until == u64::MAX);
+        let since = self.unheard_since.or(self.silent.map(|(from, _)| from));
+        for_good && since.is_some_and(|since| now.ms >= since + timeout_ms)
     }
 
     /// What a connection meets now.

@@ -10,8 +10,11 @@ use crate::{
 /// How long a slow answer takes, ms.
 const SLOW_MS: Span = Span::between(800, 2500);
 
-/// How many containers run at least while the API is overloaded, as long as there are many.
-const OVERLOADED_FROM: usize = 6;
+/// For how long the API is overloaded, ms.
+const OVERLOADED_MS: u64 = 500;
+/// It is from this share of the work on, in sixteenths, once so many containers run. A dispatcher that has seen a 503
+/// starts no more than ran at that moment, for a minute: the less runs, the less work should be left.
+const OVERLOADED_FROM: [(u64, usize); 4] = [(8, 8), (10, 5), (12, 3), (14, 0)];
 
 /// An answer of the API, and when it arrives.
 #[derive(Clone, PartialEq, Debug)]
@@ -42,12 +45,7 @@ impl World {
             spend(&mut knobs.next_hangs),
             spend(&mut knobs.next_lost),
         );
-        let is_half_done = self.finals * 2 > self.submitted;
-        let running = if is_half_done && self.faults.may_strike(Fault::Api503) {
-            self.running()
-        } else {
-            0
-        };
+        let overloaded = self.is_overloaded(now);
         let mut strikes = |fault| !from_runner && self.faults.strikes(fault);
         if hangs {
             return ApiReply {
@@ -61,9 +59,6 @@ impl World {
                 when: When::Never,
             };
         }
-        // Who sees one while little runs may run as little for a minute: an API is overloaded while much runs.
-        let overloaded =
-            is_half_done && (running >= OVERLOADED_FROM || self.finals * 4 > self.submitted * 3);
         if too_busy || overloaded && strikes(Fault::Api503) {
             return ApiReply {
                 answer: ApiAnswer::too_busy(),
@@ -81,9 +76,23 @@ impl World {
         ApiReply { answer, when }
     }
 
-    fn running(&self) -> usize {
+    /// Whether the API is overloaded, which it is once, for a moment.
+    fn is_overloaded(&mut self, now: Now) -> bool {
+        if self.finals * 2 <= self.submitted || !self.faults.may_strike(Fault::Api503) {
+            return false;
+        }
         let runs = |one: &&crate::api::Container| one.state == ContainerState::Running;
-        self.api.containers().values().filter(runs).count()
+        let running = || self.api.containers().values().filter(runs).count();
+        let begins = || {
+            OVERLOADED_FROM.iter().any(|(share, enough)| {
+                self.finals * 16 > self.submitted * share && running() >= *enough
+            })
+        };
+        if self.overloaded_ms.is_none() && begins() {
+            self.overloaded_ms = Some(now.ms);
+        }
+        self.overloaded_ms
+            .is_some_and(|from| now.ms <= from + OVERLOADED_MS)
     }
 
     /// The same without latency and faults, as the lab's own runners see it.

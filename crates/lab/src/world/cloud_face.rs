@@ -366,9 +366,7 @@ impl World {
         let Some(vm) = self.vms.get(id) else {
             return Vec::new();
         };
-        let given_up = vm.silent.is_some_and(|(from, until)| {
-            until == u64::MAX && now.ms >= from + self.settings.timeout_probe_ms
-        });
+        let given_up = vm.may_be_given_up(self.settings.timeout_probe_ms, now);
         vm.runners()
             .values()
             .filter(|runner| {

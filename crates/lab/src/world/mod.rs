@@ -135,6 +135,8 @@ pub struct World {
     boot_probes_seen: bool,
     /// When the dispatcher was started, ms.
     dispatcher_from_ms: u64,
+    /// When the API began to be overloaded, ms.
+    overloaded_ms: Option<u64>,
     /// Since when nothing waits or runs, ms.
     queue_empty_ms: Option<u64>,
     seed: u64,
@@ -172,6 +174,7 @@ impl World {
             duties: BTreeMap::new(),
             boot_probes_seen: false,
             dispatcher_from_ms: 0,
+            overloaded_ms: None,
             queue_empty_ms: None,
             seed,
             settings,

@@ -111,7 +111,7 @@ impl World {
                 self.doom_all_on(instance, "its instance fell silent");
             }
             if let Some(vm) = self.vms.get_mut(instance) {
-                vm.silent = Some((now.ms, for_ms.map_or(u64::MAX, |ms| now.ms + ms)));
+                vm.fall_silent(for_ms.map_or(u64::MAX, |ms| now.ms + ms), now);
             }
             if let Some(ms) = for_ms {
                 self.later(ms, Happening::Speak(instance.into()), now);

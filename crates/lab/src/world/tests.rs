@@ -1,6 +1,7 @@
 //! Whole lives in virtual time, driven by a small script in place of a dispatcher.
 
 mod duties;
+mod silences;
 
 use serde_json::json;
 

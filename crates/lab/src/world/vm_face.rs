@@ -75,6 +75,13 @@ impl World {
             execution.when = When::Never;
         }
         self.note_answer(&instance, command, &execution, now);
+        if let When::After(ms) = execution.when
+            && command.contains(" --list")
+            && execution.exit == Exit::Status(0)
+            && let Some(vm) = self.vms.get_mut(&instance)
+        {
+            vm.answers_list(now.ms + ms);
+        }
         Some(execution)
     }
 

@@ -3,7 +3,9 @@
 mod channels;
 mod commands;
 mod failures;
+mod fleet;
 mod hosts;
 mod lifetime;
+mod sudo;
 mod support;
 mod traffic;

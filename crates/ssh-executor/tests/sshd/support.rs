@@ -29,6 +29,8 @@ pub(crate) struct Sshd {
     child: Child,
     pub(crate) address: SocketAddr,
     options: Vec<String>,
+    /// What starts it, and is given its command line.
+    prefix: Vec<String>,
 }
 
 impl Sshd {
@@ -38,6 +40,11 @@ impl Sshd {
 
     /// With these lines of configuration in addition.
     pub(crate) fn with(options: &[&str]) -> Self {
+        Self::started_by(&[], options)
+    }
+
+    /// By a program that is given its command line and becomes it.
+    pub(crate) fn started_by(prefix: &[&str], options: &[&str]) -> Self {
         assert!(Path::new("/usr/sbin/sshd").exists(), "{REMEDY}");
         let folder = TempDir::new().expect("a folder");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755))
@@ -63,12 +70,14 @@ impl Sshd {
         }
         make_key(&path("host_key"), &["-t", "ed25519"]);
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        let (child, address) = launch(folder.path(), &options, None);
+        let prefix: Vec<String> = prefix.iter().map(ToString::to_string).collect();
+        let (child, address) = launch(folder.path(), &options, &prefix, None);
         Self {
             folder,
             child,
             address,
             options,
+            prefix,
         }
     }
 
@@ -79,7 +88,12 @@ impl Sshd {
             fs::remove_file(self.folder.path().join("host_key")).expect("removed");
             make_key(&self.folder.path().join("host_key"), &["-t", "ed25519"]);
         }
-        (self.child, self.address) = launch(self.folder.path(), &self.options, Some(self.address));
+        (self.child, self.address) = launch(
+            self.folder.path(),
+            &self.options,
+            &self.prefix,
+            Some(self.address),
+        );
     }
 
     /// Ends it with its sessions.
@@ -157,7 +171,12 @@ impl Drop for Sshd {
     clippy::disallowed_methods,
     reason = "a server is started before the test's own tasks; a drop cannot wait otherwise either"
 )]
-fn launch(folder: &Path, options: &[String], address: Option<SocketAddr>) -> (Child, SocketAddr) {
+fn launch(
+    folder: &Path,
+    options: &[String],
+    prefix: &[String],
+    address: Option<SocketAddr>,
+) -> (Child, SocketAddr) {
     // sshd insists on it when it runs as root.
     let _ = fs::create_dir_all("/run/sshd");
     for _ in 0..10 {
@@ -184,9 +203,9 @@ fn launch(folder: &Path, options: &[String], address: Option<SocketAddr>) -> (Ch
         fs::write(folder.join("config"), config.join("\n") + "\n").expect("written");
         // Should the tests be killed, nobody would end it.
         let mut child = Process::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .args(prefix)
             .args([
-                "--pdeathsig",
-                "KILL",
                 "/usr/sbin/sshd",
                 "-D",
                 "-f",
