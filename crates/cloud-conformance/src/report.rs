@@ -1,6 +1,9 @@
 //! What the checks found.
 
-use std::fmt;
+use std::{fmt, fs, io::Write as _, path::Path};
+
+/// Names the folder where reports are kept for whoever runs the tests.
+const REPORTS: &str = "DISPATCH_CONFORMANCE_REPORTS";
 
 /// Why a check did not pass.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,6 +45,30 @@ impl Report {
             Ok(()) => self.passed.push(name),
             Err(Shortfall::CannotShow(reason)) => self.cannot_show.push((name, reason)),
             Err(Shortfall::Failed(words)) => self.failed.push((name, words)),
+        }
+    }
+}
+
+impl Report {
+    /// Tells whoever runs the tests how many checks passed on this cloud, and which it cannot show and why: in a file
+    /// below the folder that `DISPATCH_CONFORMANCE_REPORTS` names, else on standard error, past the test harness.
+    pub fn tell(&self, driver: &str, cloud: &str) {
+        let mut words = format!(
+            "driver {driver} on {cloud}: {} checks passed, {} cannot be shown, {} failed\n",
+            self.passed.len(),
+            self.cannot_show.len(),
+            self.failed.len()
+        );
+        for (name, reason) in &self.cannot_show {
+            words.push_str(&format!("    cannot show {name}: {reason}\n"));
+        }
+        let kept = std::env::var_os(REPORTS).is_some_and(|folder| {
+            let name = format!("{driver} on {cloud}.txt");
+            fs::write(Path::new(&folder).join(name), &words).is_ok()
+        });
+        if !kept {
+            // Nobody can be told if standard error is closed.
+            let _ = std::io::stderr().write_all(words.as_bytes());
         }
     }
 }

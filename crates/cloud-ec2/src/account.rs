@@ -17,6 +17,7 @@ use dispatch_model::{CloudErrorClass, Time};
 
 use crate::{
     atlas::{self, Kind, Verdict},
+    driver::Manner,
     failure::Failure,
     memory::Memory,
     pace::Pace,
@@ -27,8 +28,6 @@ use crate::{
 
 /// How long a call waits for its turn; if it would be longer, the caller is told until when.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long an answer may take at most; a create may take long.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 
 /// EC2's operations that we use, by their names. EC2 limits the rate of each apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -75,6 +74,7 @@ pub(crate) struct Account {
     pub(crate) client: Client,
     pub(crate) parameters: Parameters,
     pub(crate) context: DriverContext,
+    manner: Manner,
     paces: BTreeMap<Action, Mutex<Pace>>,
     places: Mutex<Places>,
     prices: Mutex<Prices>,
@@ -87,15 +87,14 @@ pub(crate) struct Account {
 }
 
 impl Account {
-    /// `paced`: keep to EC2's documented rate of creates without being told to.
     pub(crate) fn new(
         client: Client,
         parameters: Parameters,
         context: DriverContext,
-        paced: bool,
+        manner: Manner,
     ) -> Account {
         let paces = Action::ALL.map(|action| {
-            let pace = if paced && action == Action::RunInstances {
+            let pace = if manner.paced && action == Action::RunInstances {
                 Pace::of_creates()
             } else {
                 Pace::reactive()
@@ -111,6 +110,7 @@ impl Account {
             key_name: tokio::sync::Mutex::default(),
             parameters,
             context,
+            manner,
             #[cfg(test)]
             mutant: None,
         }
@@ -146,8 +146,9 @@ impl Account {
             .pace(action)
             .turn(PATIENCE, now)
             .map_err(Failure::Held)?;
-        tokio::time::sleep(turn.since(now)).await;
-        let answer = tokio::time::timeout(ANSWER_WITHIN, send).await;
+        self.wait(turn.since(now)).await;
+        // The SDK's own limit strikes first, and tells whether the request was sent.
+        let answer = tokio::time::timeout(self.manner.answer_within * 2, send).await;
         let result = match answer {
             Ok(answer) => answer.map_err(Failure::of),
             Err(_) => Err(Failure::Unknown("no answer in time".to_owned())),
@@ -210,7 +211,18 @@ impl Account {
         }
     }
 
+    /// Waits so long by the context's clock.
+    pub(crate) async fn wait(&self, pause: Duration) {
+        tokio::time::sleep(pause.div_f64(self.manner.haste)).await;
+    }
+
     fn pace(&self, action: Action) -> MutexGuard<'_, Pace> {
+        #[cfg(test)]
+        let action = if self.errs(crate::mutants::Mutant::OnePaceForAll) {
+            Action::RunInstances
+        } else {
+            action
+        };
         self.paces[&action]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -1,13 +1,20 @@
 //! The driver against two clouds that nobody can confuse with it: the lab's EC2 API, for faults, and moto, for
-//! fidelity. Each pitfall of facts E1–E23, K28 and K34 names its check.
+//! fidelity. `checks` has every check by name, and what it is there for; `suite` and `moto` run them.
 
 mod boto3;
 mod calls;
+mod checks;
+mod ends;
+mod environment;
 mod faults;
 mod moto;
 mod mutated;
+mod on_moto;
 mod policy;
+mod sent;
 mod stage;
 mod storm;
 mod suite;
 mod transcript;
+
+pub(crate) use sent::Recorder;

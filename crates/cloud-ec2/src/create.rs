@@ -146,7 +146,7 @@ impl Account {
             if !again {
                 break;
             }
-            tokio::time::sleep(pause).await;
+            self.wait(pause).await;
             pause *= 2;
         }
         let instance_type = &order.instance_type;

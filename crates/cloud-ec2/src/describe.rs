@@ -19,7 +19,13 @@ impl Account {
     /// All our instances that are not going or gone.
     pub(crate) async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
         let described = self.describe(tags).await?;
-        let (gone, alive): (Vec<_>, Vec<_>) = described.into_iter().partition(is_gone);
+        let (gone, alive): (Vec<_>, Vec<_>) = described.into_iter().partition(|found| {
+            #[cfg(test)]
+            if self.errs(crate::mutants::Mutant::GoingIsListed) {
+                return false;
+            }
+            is_gone(found)
+        });
         self.learn_from_the_dead(&gone);
         let runs = |found: &&Described| state(found) == Some(&InstanceStateName::Running);
         let running: Vec<&Described> = alive.iter().filter(runs).collect();

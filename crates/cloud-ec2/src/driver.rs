@@ -21,7 +21,28 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(45);
 #[derive(Clone, Default, Debug)]
 pub struct Ec2Driver {
     endpoint: Option<String>,
-    unpaced: bool,
+    pub(crate) manner: Manner,
+}
+
+/// How calls are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Whether creates keep to EC2's documented rate without being told to.
+    pub(crate) paced: bool,
+    /// How long one answer may take.
+    pub(crate) answer_within: Duration,
+    /// Waits are so many times shorter.
+    pub(crate) haste: f64,
+}
+
+impl Default for Manner {
+    fn default() -> Manner {
+        Manner {
+            paced: true,
+            answer_within: ANSWER_WITHIN,
+            haste: 1.0,
+        }
+    }
 }
 
 impl Ec2Driver {
@@ -30,8 +51,27 @@ impl Ec2Driver {
     pub fn at(endpoint: impl Into<String>) -> Ec2Driver {
         Ec2Driver {
             endpoint: Some(endpoint.into()),
-            unpaced: true,
+            manner: Manner {
+                paced: false,
+                ..Manner::default()
+            },
         }
+    }
+
+    /// For tests with scaled time: keeps to the documented rate by a clock that runs so many times faster, which must be
+    /// the context's.
+    #[must_use]
+    pub fn in_haste(mut self, times: f64) -> Ec2Driver {
+        self.manner.paced = true;
+        self.manner.haste = times;
+        self
+    }
+
+    /// For tests: an answer may take no longer than this.
+    #[must_use]
+    pub fn answered_within(mut self, within: Duration) -> Ec2Driver {
+        self.manner.answer_within = within;
+        self
     }
 
     pub(crate) async fn account(
@@ -47,8 +87,8 @@ impl Ec2Driver {
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_WITHIN)
-                    .operation_attempt_timeout(ANSWER_WITHIN)
-                    .operation_timeout(ANSWER_WITHIN)
+                    .operation_attempt_timeout(self.manner.answer_within)
+                    .operation_timeout(self.manner.answer_within)
                     .build(),
             );
         if let Some(region) = &parameters.region {
@@ -75,11 +115,11 @@ impl Ec2Driver {
                  \"us-east-1\"",
             ));
         }
-        let config = aws_sdk_ec2::config::Builder::from(&shared)
-            .interceptor(OnlyWhole)
-            .build();
-        let client = Client::from_conf(config);
-        Ok(Account::new(client, parameters, context, !self.unpaced))
+        let config = aws_sdk_ec2::config::Builder::from(&shared).interceptor(OnlyWhole);
+        #[cfg(test)]
+        let config = config.interceptor(crate::conformance::Recorder);
+        let client = Client::from_conf(config.build());
+        Ok(Account::new(client, parameters, context, self.manner))
     }
 }
 
@@ -91,6 +131,19 @@ impl Driver for Ec2Driver {
 
     fn check(&self, parameters: &Value) -> Vec<String> {
         Parameters::read(parameters).err().unwrap_or_default()
+    }
+
+    fn places(&self, parameters: &Value) -> Vec<(String, Value)> {
+        let subnets = Parameters::read(parameters).map_or(Vec::new(), |read| read.subnets);
+        if subnets.is_empty() {
+            return vec![(String::new(), parameters.clone())];
+        }
+        let alone = |subnet: String| {
+            let mut parameters = parameters.clone();
+            parameters["SubnetID"] = Value::String(subnet.clone());
+            (subnet, parameters)
+        };
+        subnets.into_iter().map(alone).collect()
     }
 
     async fn open(

@@ -39,8 +39,8 @@ impl Failure {
                 let status = refusal.raw().status().as_u16();
                 let wait = refusal.raw().headers().get("retry-after");
                 let code = meta.code().map(str::to_owned);
-                if code.is_none() && status >= 500 {
-                    // Not EC2's words: something between us and it gave up.
+                if code.is_none() && !(400..500).contains(&status) {
+                    // Not EC2's words: something between us and it gave up, or answered in its place.
                     return Failure::Unknown(format!("HTTP status {status} without an error code"));
                 }
                 Failure::Said {

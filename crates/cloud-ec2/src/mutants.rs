@@ -14,6 +14,10 @@ pub(crate) enum Mutant {
     CapacityIsQuota,
     FreshNotFoundIsGone,
     EmptyTokenFollowed,
+    GoingIsListed,
+    OnePaceForAll,
+    ReservedTagsAreSet,
+    ScratchIsFree,
 }
 
 impl Account {

@@ -169,13 +169,6 @@ impl Places {
         }
     }
 
-    /// Forgets every lack, as if its time were over.
-    #[cfg(test)]
-    #[cfg(feature = "sdk")]
-    pub(crate) fn forget(&mut self) {
-        self.lacks.clear();
-    }
-
     fn note(&mut self, site: Site, message: &str, now: Time) {
         self.lacks.retain(|_, lack| now < lack.until + MEMORY);
         let lack = self.lacks.entry(site).or_insert(Lack {

@@ -36,6 +36,12 @@ impl Account {
                 .iter()
                 .filter_map(|(id, instance_type)| {
                     let scratch = instance_type.added_scratch_bytes.div_ceil(GIB);
+                    #[cfg(test)]
+                    let scratch = if self.errs(crate::mutants::Mutant::ScratchIsFree) {
+                        0
+                    } else {
+                        scratch
+                    };
                     Some((id, scratch, memory.price_key(id)?.clone()))
                 })
                 .collect()

@@ -9,7 +9,8 @@ use aws_sdk_ec2::{
     error::BoxError,
 };
 
-/// Refuses answers that do not end as XML documents do.
+/// Refuses answers that are not EC2's, or do not end as XML documents do. The SDK does not even look at the answers to
+/// some actions.
 #[derive(Debug)]
 pub(crate) struct OnlyWhole;
 
@@ -27,13 +28,13 @@ impl Intercept for OnlyWhole {
         let response = context.response();
         let body = response.body().bytes().unwrap_or_default();
         if response.status().is_success() && !is_whole(body) {
-            return Err("the answer is cut off".into());
+            return Err("the answer is cut off, or not EC2's".into());
         }
         Ok(())
     }
 }
 
-/// Whether the last element closed is the first that was opened.
+/// Whether the last element closed is the first that was opened, which EC2 names after the action.
 fn is_whole(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(body);
     let mut rest = text.trim();
@@ -52,7 +53,7 @@ fn is_whole(body: &[u8]) -> bool {
         .chars()
         .take_while(|c| !c.is_whitespace() && !matches!(c, '>' | '/'))
         .collect();
-    !name.is_empty() && rest.ends_with(&format!("</{name}>"))
+    name.ends_with("Response") && rest.ends_with(&format!("</{name}>"))
 }
 
 #[cfg(test)]
@@ -66,13 +67,14 @@ mod tests {
                 "<?xml version=\"1.0\"?>\n<RunInstancesResponse xmlns=\"x\"><a/></RunInstancesResponse>\n",
                 true,
             ),
-            ("<R></R>", true),
+            ("<CreateTagsResponse></CreateTagsResponse>", true),
+            ("<html><body>Please log in</body></html>", false),
             (
                 "<?xml version=\"1.0\"?><RunInstancesResponse xmlns=\"x\"><instancesSet><item>",
                 false,
             ),
-            ("<R><a></R", false),
-            ("<R><a></a>", false),
+            ("<XResponse><a></XResponse", false),
+            ("<XResponse><a></a>", false),
             ("", false),
             ("<?xml", false),
             ("not XML", false),

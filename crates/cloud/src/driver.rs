@@ -21,6 +21,12 @@ pub trait Driver: Send + Sync {
     /// (below `Containers.CloudVMs.`), the value and the remedy. Keys of other drivers are ignored.
     fn check(&self, parameters: &serde_json::Value) -> Vec<String>;
 
+    /// The parameters taken apart: for each place (a subnet, say) that is to be tried out by itself, its name and the
+    /// parameters for it alone (facts T4). They have been checked.
+    fn places(&self, parameters: &serde_json::Value) -> Vec<(String, serde_json::Value)> {
+        vec![(String::new(), parameters.clone())]
+    }
+
     /// Opens the account. Makes no call that changes anything.
     async fn open(
         &self,

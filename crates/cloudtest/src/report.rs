@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use dispatch_model::InstanceId;
 
 /// How a step ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +52,8 @@ impl fmt::Display for Step {
 pub struct Report {
     /// In the order in which they were tried.
     pub steps: Vec<Step>,
+    /// The instance that was made.
+    pub instance: Option<InstanceId>,
 }
 
 impl Report {

@@ -142,6 +142,7 @@ impl Trial<'_> {
             Ok(made) => {
                 self.in_doubt = false;
                 self.made.push(made.id.clone());
+                self.report.instance = Some(made.id.clone());
                 self.tell(what, Ok(made.id.to_string()), began);
                 Some(made)
             }

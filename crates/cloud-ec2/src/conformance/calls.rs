@@ -1,10 +1,11 @@
 //! What is sent, read from the forms that arrived.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 
-use super::stage::{Setup, Stage, order};
+use super::stage::{SECRET_KEY, Setup, Stage, order};
 use crate::tags::is_reserved;
 
 async fn stage() -> Stage {
@@ -23,8 +24,7 @@ fn has(form: &BTreeMap<String, String>, pairs: &[(&str, &str)]) {
 }
 
 /// Facts E1.
-#[tokio::test]
-async fn e1_a_key_pair_that_cannot_be_imported_is_told() {
+pub(super) async fn a_key_pair_that_cannot_be_imported_is_told() {
     let setup = Setup::default().ec2(|settings| {
         settings.forbidden.insert("ImportKeyPair".to_owned());
     });
@@ -44,8 +44,7 @@ async fn e1_a_key_pair_that_cannot_be_imported_is_told() {
 }
 
 /// Facts E3 (and E2: the fingerprints themselves are checked against openssl and ssh-keygen).
-#[tokio::test]
-async fn e3_both_spellings_of_the_fingerprint_are_looked_for() {
+pub(super) async fn both_spellings_of_the_fingerprint_are_looked_for() {
     let stage = stage().await;
     stage.create("m5.small", "s").await.expect("an instance");
     let forms = stage.forms("DescribeKeyPairs");
@@ -58,8 +57,7 @@ async fn e3_both_spellings_of_the_fingerprint_are_looked_for() {
 }
 
 /// Facts E4.
-#[tokio::test]
-async fn e4_after_a_failed_look_for_the_key_pair_the_next_create_looks_again() {
+pub(super) async fn after_a_failed_look_for_the_key_pair_the_next_create_looks_again() {
     let setup = Setup::default().ec2(|settings| {
         settings.forbidden.insert("DescribeKeyPairs".to_owned());
     });
@@ -70,8 +68,7 @@ async fn e4_after_a_failed_look_for_the_key_pair_the_next_create_looks_again() {
 }
 
 /// Facts K28: looked for once, found by the next dispatcher, tagged without anything of one instance.
-#[tokio::test]
-async fn k28_the_key_pair_is_looked_for_once_and_tagged() {
+pub(super) async fn the_key_pair_is_looked_for_once_and_tagged() {
     let stage = stage().await;
     for n in 0..3 {
         stage
@@ -101,19 +98,15 @@ async fn k28_the_key_pair_is_looked_for_once_and_tagged() {
 }
 
 /// Facts K28: no call of its own for the zone of spot instances.
-#[tokio::test]
-async fn k28_the_zone_of_spot_instances_is_read_from_the_list() {
+pub(super) async fn the_zone_of_spot_instances_is_read_from_the_list() {
     let stage = stage().await;
     stage.create("m5.spot", "s").await.expect("an instance");
     stage.list().await.expect("a list");
     assert_eq!(stage.calls("DescribeInstanceStatus"), 0);
-    stage.prices(&[]).await;
-    assert_eq!(stage.calls("DescribeInstanceStatus"), 0);
 }
 
 /// Facts E16, E22, §2.8.1; K28: tags on volumes and network interfaces, the secret on neither.
-#[tokio::test]
-async fn e16_e22_the_whole_create_is_as_specified() {
+pub(super) async fn the_whole_create_is_as_specified() {
     let setup = Setup::default()
         .parameter("IAMInstanceProfile", json!("profile1"))
         .parameter("EBSVolumeType", json!("gp3"));
@@ -169,8 +162,7 @@ async fn e16_e22_the_whole_create_is_as_specified() {
 }
 
 /// Facts E17–E19 (the arithmetic is checked where it is).
-#[tokio::test]
-async fn e17_e18_e19_prices_are_asked_for_as_specified() {
+pub(super) async fn prices_are_asked_for_as_specified() {
     let setup = Setup::default().ec2(|settings| settings.empty_tokens = true);
     let stage = setup.start().await;
     let spot = stage.create("m5.spot", "s1").await.expect("an instance");
@@ -214,8 +206,7 @@ async fn e17_e18_e19_prices_are_asked_for_as_specified() {
     );
 }
 
-#[tokio::test]
-async fn e18_an_interval_of_zero_looks_up_no_prices() {
+pub(super) async fn an_interval_of_zero_looks_up_no_prices() {
     let setup = Setup::default().parameter("SpotPriceUpdateInterval", json!("0"));
     let stage = setup.start().await;
     let spot = stage.create("m5.spot", "s").await.expect("an instance");
@@ -225,16 +216,14 @@ async fn e18_an_interval_of_zero_looks_up_no_prices() {
 }
 
 /// Facts E15.
-#[tokio::test]
-async fn e15_credentials_do_not_reach_the_environment() {
+pub(super) async fn credentials_do_not_reach_the_environment() {
     let stage = stage().await;
     stage.create("m5.small", "s").await.expect("an instance");
-    assert!(std::env::vars().all(|(_, value)| value != "not-a-secret"));
+    assert!(std::env::vars().all(|(_, value)| value != SECRET_KEY));
 }
 
 /// Facts E21: no subnet named.
-#[tokio::test]
-async fn e21_without_a_subnet_none_is_named() {
+pub(super) async fn without_a_subnet_none_is_named() {
     let stage = Setup::default()
         .parameter("SubnetID", json!(""))
         .start()
@@ -245,8 +234,7 @@ async fn e21_without_a_subnet_none_is_named() {
 }
 
 /// Facts K28: `aws:` tags are left alone, and only what changes is sent.
-#[tokio::test]
-async fn k28_only_the_changed_tags_are_set_and_reserved_ones_never() {
+pub(super) async fn only_the_changed_tags_are_set_and_reserved_ones_never() {
     let setup = Setup::default().ec2(|settings| settings.reserved_tags = true);
     let stage = setup.start().await;
     let made = stage.create("m5.small", "s").await.expect("an instance");
@@ -268,3 +256,89 @@ async fn k28_only_the_changed_tags_are_set_and_reserved_ones_never() {
     let listed = stage.list().await.expect("a list");
     assert_eq!(listed[0].tags["aws:lab"], "reserved");
 }
+
+/// Facts X11: no key is deployed.
+pub(super) async fn without_a_public_key_none_is_looked_for() {
+    let setup = Setup {
+        deploy_key: false,
+        ..Setup::default()
+    };
+    let stage = setup.start().await;
+    stage.create("m5.small", "s").await.expect("an instance");
+    assert!(!stage.forms("RunInstances")[0].contains_key("KeyName"));
+    assert_eq!(
+        (
+            stage.calls("DescribeKeyPairs"),
+            stage.calls("ImportKeyPair")
+        ),
+        (0, 0)
+    );
+}
+
+pub(super) async fn user_data_arrive_whole() {
+    let stage = stage().await;
+    let order = order("m5.small", "s");
+    stage.account.create(&order).await.expect("an instance");
+    let sent = &stage.forms("RunInstances")[0]["UserData"];
+    let arrived = STANDARD.decode(sent).expect("base64");
+    assert_eq!(arrived, order.init_script.as_bytes());
+}
+
+pub(super) async fn a_failed_look_for_prices_hurts_no_list() {
+    let setup = Setup::default().ec2(|settings| {
+        settings
+            .forbidden
+            .insert("DescribeSpotPriceHistory".to_owned());
+    });
+    let stage = setup.start().await;
+    let spot = stage.create("m5.spot", "s").await.expect("an instance");
+    assert_eq!(stage.list().await.expect("a list").len(), 1);
+    let error = stage.ask_prices(&[(&spot, 0)]).await.expect_err("no right");
+    assert!(error.message.contains("UnauthorizedOperation"), "{error}");
+    stage.ask_prices(&[(&spot, 0)]).await.expect("nothing yet");
+    assert_eq!(stage.calls("DescribeSpotPriceHistory"), 1, "not at once");
+    stage.ec2.set(|settings| settings.forbidden.clear());
+    stage.pass(Duration::from_secs(301));
+    assert_eq!(stage.prices(&[(&spot, 0)]).await.len(), 1);
+}
+
+/// Facts E21.
+pub(super) async fn subnets_and_groups_may_be_text_list_or_map() {
+    for (subnets, groups) in [
+        (json!("subnet-b1"), json!("sg-1")),
+        (json!(["subnet-b1"]), json!(["sg-1"])),
+        (json!(["", "subnet-b1"]), json!({"sg-1": {}})),
+    ] {
+        let setup = Setup::default()
+            .parameter("SubnetID", subnets)
+            .parameter("SecurityGroupIDs", groups);
+        let stage = setup.start().await;
+        stage.create("m5.small", "s").await.expect("an instance");
+        let form = &stage.forms("RunInstances")[0];
+        has(
+            form,
+            &[
+                ("NetworkInterface.1.SecurityGroupId.1", "sg-1"),
+                ("NetworkInterface.1.SubnetId", "subnet-b1"),
+            ],
+        );
+        assert!(!form.contains_key("NetworkInterface.1.SecurityGroupId.2"));
+    }
+}
+
+/// EC2 takes `*` and `?` in filters for wildcards: a list must not show what belongs to somebody else.
+pub(super) async fn tags_mean_what_they_say() {
+    let stage = stage().await;
+    for (value, secret) in [(ODD, "s1"), ("aXb<&>\"'c", "s2")] {
+        let mut order = order("m5.small", secret);
+        order.tags.insert("odd".to_owned(), value.to_owned());
+        stage.account.create(&order).await.expect("an instance");
+    }
+    let wanted = [("odd".to_owned(), ODD.to_owned())].into();
+    let listed = stage.account.list(&wanted).await.expect("a list");
+    let found: Vec<&str> = listed.iter().map(|row| row.tags["odd"].as_str()).collect();
+    assert_eq!(found, [ODD]);
+}
+
+/// A tag's value with characters that mean something to filters and to XML.
+pub(super) const ODD: &str = "a*b<&>\"'c";

@@ -1,13 +1,12 @@
-//! What goes wrong, and what the driver makes of it. The checks that mutants must fail are functions of their own.
+//! What goes wrong with calls, and what the driver makes of it.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use dispatch_cloud::Tags;
 use dispatch_lab_net::{Bad, Injection};
 use dispatch_model::{CapacityScope, CloudErrorClass, InstanceSecret};
 
-use super::stage::{Outcome, Setup, Stage, ensure};
-use crate::mutants::Mutant;
+use super::stage::{Setup, Stage};
 
 fn refused(status: u16, code: &str, message: &str) -> Bad {
     Bad::Refused(status, code.to_owned(), message.to_owned())
@@ -38,92 +37,80 @@ fn subnets_tried(stage: &Stage) -> Vec<String> {
 
 const LACK: CloudErrorClass = CloudErrorClass::Capacity(CapacityScope::Type);
 
-/// A lost answer: the same call again finds the instance.
-pub(super) async fn a_lost_answer_makes_no_second_instance(mutant: Option<Mutant>) -> Outcome {
-    let setup = Setup::mutant(mutant);
-    let setup = setup.ec2(|s| s.injections = vec![Injection::next("RunInstances", Bad::Lost)]);
-    let stage = setup.start().await;
-    stage
-        .create("m5.small", "s")
-        .await
-        .map_err(|error| error.to_string())?;
-    let alive = stage.alive();
-    ensure(alive.len() == 1, || format!("one order made {alive:?}"))
+/// The same call again finds the instance.
+pub(super) async fn a_lost_answer_makes_no_second_instance() {
+    let stage = with(vec![Injection::next("RunInstances", Bad::Lost)]).await;
+    stage.create("m5.small", "s").await.expect("an instance");
+    assert_eq!(stage.alive().len(), 1, "one order");
 }
 
 /// EC2 knows tokens by zone: in another zone the same order would make a second instance.
-pub(super) async fn after_an_unknown_outcome_no_other_subnet_is_tried(
-    mutant: Option<Mutant>,
-) -> Outcome {
-    let setup =
-        Setup::mutant(mutant).parameter("SubnetID", serde_json::json!(["subnet-a1", "subnet-b1"]));
-    let setup =
-        setup.ec2(|s| s.injections = vec![Injection::next("RunInstances", Bad::Lost).times(3)]);
+pub(super) async fn after_an_unknown_outcome_no_other_subnet_is_tried() {
+    let setup = Setup::default()
+        .parameter("SubnetID", serde_json::json!(["subnet-a1", "subnet-b1"]))
+        .ec2(|s| s.injections = vec![Injection::next("RunInstances", Bad::Lost).times(3)]);
     let stage = setup.start().await;
     let first = stage.create("m5.small", "s").await;
     let _again = stage.create("m5.small", "s").await;
     let (tried, alive) = (subnets_tried(&stage), stage.alive());
     let places: BTreeSet<&String> = tried.iter().collect();
-    ensure(places.len() == 1 && alive.len() == 1, || {
-        format!("after {first:?}, {tried:?} were tried, and one order made {alive:?}")
-    })
+    assert!(
+        places.len() == 1 && alive.len() == 1,
+        "after {first:?}, {tried:?} were tried, and one order made {alive:?}"
+    );
 }
 
 /// Two subnets of one zone: the second call has other parameters, so it needs another token.
-pub(super) async fn each_subnet_has_a_token_of_its_own(mutant: Option<Mutant>) -> Outcome {
-    let setup =
-        Setup::mutant(mutant).parameter("SubnetID", serde_json::json!(["subnet-a1", "subnet-a2"]));
-    let stage = setup.ec2(|s| s.subnets[0].free = 0).start().await;
-    let made = stage
-        .create("m5.small", "s")
-        .await
-        .map_err(|error| error.to_string())?;
-    ensure(
-        stage.ec2.subnet_of(made.id.as_str()).as_deref() == Some("subnet-a2"),
-        || format!("{} was made elsewhere", made.id),
-    )
+pub(super) async fn each_subnet_has_a_token_of_its_own() {
+    let setup = Setup::default()
+        .parameter("SubnetID", serde_json::json!(["subnet-a1", "subnet-a2"]))
+        .ec2(|s| s.subnets[0].free = 0);
+    let stage = setup.start().await;
+    let made = stage.create("m5.small", "s").await.expect("an instance");
+    assert_eq!(
+        stage.ec2.subnet_of(made.id.as_str()).as_deref(),
+        Some("subnet-a2")
+    );
 }
 
-/// Facts E8: a lack of one type is not the account's limit.
-pub(super) async fn a_lack_of_a_type_is_not_a_quota(mutant: Option<Mutant>) -> Outcome {
-    let setup = Setup::mutant(mutant).ec2(|s| {
+/// A lack of one type is not the account's limit.
+pub(super) async fn a_lack_of_a_type_is_not_a_quota() {
+    let setup = Setup::default().ec2(|s| {
         s.sold_out = ["lab-1a", "lab-1b"]
             .map(|zone| ("m5.small".to_owned(), zone.to_owned()))
             .into();
     });
-    let stage = setup.start().await;
-    let class = class_of(&stage).await;
-    ensure(class == LACK, || format!("the class is {class:?}"))
+    assert_eq!(class_of(&setup.start().await).await, LACK);
 }
 
 /// EC2 may not know an instance for minutes: ending it must not count as done.
-pub(super) async fn a_fresh_instance_that_is_not_known_yet_is_not_gone(
-    mutant: Option<Mutant>,
-) -> Outcome {
-    let stage = Setup::mutant(mutant)
-        .ec2(|s| s.unknown_ms = 60_000)
-        .start()
-        .await;
-    let made = stage
-        .create("m5.small", "s")
-        .await
-        .map_err(|error| error.to_string())?;
+pub(super) async fn a_fresh_instance_that_is_not_known_yet_is_not_gone() {
+    let setup = Setup::default().ec2(|s| s.unknown_ms = 60_000);
+    let stage = setup.start().await;
+    let made = stage.create("m5.small", "s").await.expect("an instance");
     let result = stage.account.destroy(&made.id).await;
-    ensure(result.is_err() && stage.alive().len() == 1, || {
-        format!("{} is alive, and destroying it says {result:?}", made.id)
-    })?;
+    assert!(
+        result.is_err() && stage.alive().len() == 1,
+        "{} is alive, and destroying it says {result:?}",
+        made.id
+    );
     stage.ec2.set(|s| s.unknown_ms = 0);
-    stage
-        .account
-        .destroy(&made.id)
-        .await
-        .map_err(|error| error.to_string())?;
-    ensure(stage.alive().is_empty(), || "it is still alive".to_owned())
+    stage.account.destroy(&made.id).await.expect("an end");
+    assert_eq!(stage.alive(), []);
 }
 
-/// Facts E14.
-pub(super) async fn an_empty_token_ends_a_list(mutant: Option<Mutant>) -> Outcome {
-    let setup = Setup::mutant(mutant).ec2(|s| {
+/// What is not known after minutes is gone.
+pub(super) async fn an_old_instance_that_is_not_known_is_gone() {
+    let setup = Setup::default().ec2(|s| s.unknown_ms = 3_600_000);
+    let stage = setup.start().await;
+    let made = stage.create("m5.small", "s").await.expect("an instance");
+    stage.pass(Duration::from_secs(301));
+    stage.account.destroy(&made.id).await.expect("an end");
+    assert_eq!(stage.calls("TerminateInstances"), 1);
+}
+
+pub(super) async fn an_empty_token_ends_a_list() {
+    let setup = Setup::default().ec2(|s| {
         s.empty_tokens = true;
         s.page = 2;
     });
@@ -132,18 +119,14 @@ pub(super) async fn an_empty_token_ends_a_list(mutant: Option<Mutant>) -> Outcom
         stage
             .create("m5.small", &format!("s{n}"))
             .await
-            .map_err(|error| error.to_string())?;
+            .expect("an instance");
     }
-    let listed = stage.list().await?;
-    let calls = stage.calls("DescribeInstances");
-    ensure(listed.len() == 5 && calls == 3, || {
-        format!("{} are listed in {calls} pages", listed.len())
-    })
+    let listed = stage.list().await.expect("a list").len();
+    assert_eq!((listed, stage.calls("DescribeInstances")), (5, 3));
 }
 
 /// Facts E5, K34.
-#[tokio::test]
-async fn e5_k34_what_is_going_is_not_listed() {
+pub(super) async fn what_is_going_is_not_listed() {
     let setup = Setup {
         world: |settings| {
             settings.cloud.gone_listed_ms = dispatch_lab_net::world::Span::exactly(60_000)
@@ -158,8 +141,7 @@ async fn e5_k34_what_is_going_is_not_listed() {
 }
 
 /// Facts E6: no call while it lasts; what was not throttled goes on; K28: for each operation apart.
-#[tokio::test]
-async fn e6_k28_a_throttled_create_delays_creates_and_no_destroy() {
+pub(super) async fn a_throttled_create_delays_creates_and_no_destroy() {
     let stage = with(vec![]).await;
     let made = stage.create("m5.small", "s0").await.expect("an instance");
     stage.ec2.set(|s| {
@@ -181,7 +163,7 @@ async fn e6_k28_a_throttled_create_delays_creates_and_no_destroy() {
         .expect("an end at once");
     assert!(stage.account.now() < until, "destroying did not wait");
     // The second is throttled too, so the wait grows.
-    tokio::time::sleep(until.since(stage.account.now())).await;
+    stage.pass(until.since(stage.account.now()));
     let before = stage.account.now();
     let CloudErrorClass::RateLimited(until) = class_of(&stage).await else {
         panic!("not a rate limit");
@@ -195,8 +177,7 @@ async fn e6_k28_a_throttled_create_delays_creates_and_no_destroy() {
 }
 
 /// Facts K28.
-#[tokio::test]
-async fn k28_throttled_ends_tags_and_lists_say_until_when() {
+pub(super) async fn throttled_ends_tags_and_lists_say_until_when() {
     let stage = with(vec![]).await;
     let made = stage.create("m5.small", "s").await.expect("an instance");
     for action in ["TerminateInstances", "CreateTags", "DescribeInstances"] {
@@ -221,8 +202,7 @@ async fn k28_throttled_ends_tags_and_lists_say_until_when() {
 }
 
 /// Facts E7.
-#[tokio::test]
-async fn e7_the_sdk_repeats_nothing() {
+pub(super) async fn the_sdk_repeats_nothing() {
     for (status, code) in [
         (500, "InternalError"),
         (503, "RequestLimitExceeded"),
@@ -239,8 +219,7 @@ async fn e7_the_sdk_repeats_nothing() {
 }
 
 /// Facts E8, E9, E10, §2.8.4 over the wire.
-#[tokio::test]
-async fn e8_e9_e10_each_code_has_its_class_and_its_next_step() {
+pub(super) async fn each_code_has_its_class_and_its_next_step() {
     let group = CloudErrorClass::Capacity(CapacityScope::QuotaGroup("standard".to_owned()));
     let market = CloudErrorClass::Capacity(CapacityScope::Market);
     let unsupported = "Your requested instance type (m5.small) is not supported in your requested Availability Zone";
@@ -310,8 +289,7 @@ async fn e8_e9_e10_each_code_has_its_class_and_its_next_step() {
 }
 
 /// Facts E11.
-#[tokio::test]
-async fn e11_the_subnet_that_worked_is_tried_first_next_time() {
+pub(super) async fn the_subnet_that_worked_is_tried_first_next_time() {
     let stage = with(vec![]).await;
     stage.ec2.set(|s| s.subnets[0].free = 0);
     stage.create("m5.small", "s1").await.expect("an instance");
@@ -323,8 +301,7 @@ async fn e11_the_subnet_that_worked_is_tried_first_next_time() {
 }
 
 /// Facts E12.
-#[tokio::test]
-async fn e12_a_lack_is_told_rather_than_another_error_of_another_subnet() {
+pub(super) async fn a_lack_is_told_rather_than_another_error_of_another_subnet() {
     let stage = with(vec![
         Injection::next(
             "RunInstances",
@@ -348,9 +325,113 @@ async fn e12_a_lack_is_told_rather_than_another_error_of_another_subnet() {
     assert!(error.message.contains("sold out"), "{error}");
 }
 
+/// Facts K28: Go's delay grew on over refusals that were no throttles.
+pub(super) async fn an_answer_that_is_no_throttle_ends_the_delay() {
+    let stage = with(vec![
+        Injection::next("RunInstances", refused(503, "RequestLimitExceeded", "x")),
+        Injection::next("RunInstances", refused(400, "InstanceLimitExceeded", "x")),
+        Injection::next("RunInstances", refused(503, "RequestLimitExceeded", "x")),
+    ])
+    .await;
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        let before = stage.account.now();
+        match class_of(&stage).await {
+            CloudErrorClass::RateLimited(until) => {
+                waits.push(until.since(before).as_secs());
+                stage.pass(Duration::from_secs(10));
+            }
+            class => assert_eq!(class, CloudErrorClass::Quota),
+        }
+    }
+    assert_eq!(waits, [1, 1], "the second throttle counts as the first");
+}
+
+/// Lists in small pages are whole.
+pub(super) async fn a_list_in_small_pages_is_whole() {
+    let stage = Setup::default().ec2(|s| s.page = 1).start().await;
+    for n in 0..4 {
+        stage
+            .create("m5.small", &format!("s{n}"))
+            .await
+            .expect("an instance");
+    }
+    assert_eq!(stage.list().await.expect("a list").len(), 4);
+    assert_eq!(stage.calls("DescribeInstances"), 4);
+}
+
+/// Facts E9.
+pub(super) async fn a_type_that_a_zone_does_not_offer_is_asked_for_in_another() {
+    let words = "Your requested instance type (m5.small) is not supported in your requested Availability Zone";
+    let injection = Injection::next("RunInstances", refused(400, "Unsupported", words));
+    let stage = with(vec![injection.within("subnet-a1")]).await;
+    let made = stage.create("m5.small", "s").await.expect("an instance");
+    assert_ne!(
+        stage.ec2.subnet_of(made.id.as_str()).as_deref(),
+        Some("subnet-a1")
+    );
+}
+
+/// Facts E10, in every spelling, and for one call only.
+pub(super) async fn a_full_subnet_is_passed_over() {
+    for (code, message) in [
+        ("InsufficientFreeAddressesInSubnet", "full"),
+        (
+            "InvalidParameterValue",
+            "Not enough free Ipv4 addresses: insufficient free Ipv4 addresses",
+        ),
+        (
+            "Client.InvalidParameterValue",
+            "There are no sufficient free ipv6 addresses",
+        ),
+        (
+            "InvalidParameterCombination",
+            "The specified subnet has no room",
+        ),
+    ] {
+        let injection = Injection::next("RunInstances", refused(400, code, message));
+        let stage = with(vec![injection.within("subnet-a1")]).await;
+        stage.create("m5.small", "s1").await.expect("an instance");
+        stage.create("c5.large", "s2").await.expect("an instance");
+        assert_eq!(
+            subnets_tried(&stage),
+            ["subnet-a1", "subnet-a2", "subnet-a2"],
+            "{code}"
+        );
+    }
+}
+
+/// Facts E11: so that the errors of all subnets are seen over time.
+pub(super) async fn after_all_subnets_have_refused_the_next_create_begins_elsewhere() {
+    let refusal = refused(400, "InvalidSubnetID.NotFound", "x");
+    let stage = with(vec![Injection::next("RunInstances", refusal).times(6)]).await;
+    for _ in 0..2 {
+        class_of(&stage).await;
+    }
+    let tried = subnets_tried(&stage);
+    assert_eq!(tried.len(), 6);
+    assert_ne!(tried[0], tried[3], "{tried:?}");
+}
+
+/// Half a list is no list: what is on the missing page has not vanished.
+pub(super) async fn a_list_whose_second_page_fails_is_an_error() {
+    let stage = Setup::default().ec2(|s| s.page = 1).start().await;
+    for n in 0..2 {
+        stage
+            .create("m5.small", &format!("s{n}"))
+            .await
+            .expect("an instance");
+    }
+    stage.ec2.set(|s| {
+        let second = Injection::next("DescribeInstances", Bad::BadGateway).after(1);
+        s.injections = vec![second];
+    });
+    stage.list().await.expect_err("an error");
+    assert_eq!(stage.list().await.expect("a list").len(), 2);
+}
+
 /// What is sold out in one zone is not asked for there again for a while, and another type is.
-#[tokio::test]
-async fn a_lack_is_remembered_for_the_zone_and_the_type() {
+pub(super) async fn a_lack_is_remembered_for_the_zone_and_the_type() {
     let setup = Setup::default().ec2(|s| {
         s.sold_out
             .insert(("m5.small".to_owned(), "lab-1a".to_owned()));
@@ -373,8 +454,7 @@ async fn a_lack_is_remembered_for_the_zone_and_the_type() {
 }
 
 /// Facts E13.
-#[tokio::test]
-async fn e13_success_without_an_instance_is_asked_about_again() {
+pub(super) async fn success_without_an_instance_is_asked_about_again() {
     let stage = with(vec![Injection::next("RunInstances", Bad::NoInstance)]).await;
     let made = stage.create("m5.small", "s").await.expect("an instance");
     assert_eq!(stage.alive(), [(made.id, "s".to_owned())]);
@@ -386,8 +466,7 @@ async fn e13_success_without_an_instance_is_asked_about_again() {
     assert_eq!(tokens.len(), 1, "the same token both times");
 }
 
-#[tokio::test]
-async fn answers_that_are_cut_off_or_not_ec2s_are_asked_about_again() {
+pub(super) async fn answers_that_are_cut_off_or_not_ec2s_are_asked_about_again() {
     for bad in [Bad::CutOff, Bad::BadGateway] {
         let stage = with(vec![Injection::next("RunInstances", bad)]).await;
         let made = stage.create("m5.small", "s").await.expect("an instance");
@@ -395,9 +474,41 @@ async fn answers_that_are_cut_off_or_not_ec2s_are_asked_about_again() {
     }
 }
 
+/// A proxy on the way may answer in HTML, and be believed by nobody.
+pub(super) async fn an_answer_that_is_not_ec2s_is_no_answer() {
+    let stage = with(vec![Injection::next("RunInstances", Bad::NotEc2)]).await;
+    let made = stage.create("m5.small", "s").await.expect("an instance");
+    assert_eq!(stage.alive(), [(made.id.clone(), "s".to_owned())]);
+    for action in ["DescribeInstances", "TerminateInstances", "CreateTags"] {
+        stage
+            .ec2
+            .set(|s| s.injections = vec![Injection::next(action, Bad::NotEc2)]);
+        let tags: Tags = [("a".to_owned(), "b".to_owned())].into();
+        let believed = match action {
+            "DescribeInstances" => stage.list().await.is_ok(),
+            "TerminateInstances" => stage.account.destroy(&made.id).await.is_ok(),
+            _ => stage.account.set_tags(&made.id, &tags).await.is_ok(),
+        };
+        assert!(!believed, "{action}");
+    }
+}
+
+/// Every call has a deadline, and a create that missed it is sent again.
+pub(super) async fn a_call_without_an_answer_ends() {
+    let silent = ["RunInstances", "DescribeInstances"]
+        .map(|action| Injection::next(action, Bad::Silent))
+        .into();
+    let mut setup = Setup::default().ec2(|s| s.injections = silent);
+    setup.answer_within = Some(Duration::from_millis(300));
+    let stage = setup.start().await;
+    let made = stage.create("m5.small", "s").await.expect("an instance");
+    assert_eq!(stage.alive(), [(made.id, "s".to_owned())]);
+    let error = stage.list().await.expect_err("no answer");
+    assert!(error.contains("no answer in time"), "{error}");
+}
+
 /// The SDK would take it for an empty list, and every instance would seem to have vanished.
-#[tokio::test]
-async fn a_list_that_is_cut_off_is_an_error() {
+pub(super) async fn a_list_that_is_cut_off_is_an_error() {
     let stage = with(vec![]).await;
     stage.create("m5.small", "s").await.expect("an instance");
     stage
@@ -408,17 +519,14 @@ async fn a_list_that_is_cut_off_is_an_error() {
     assert_eq!(stage.list().await.expect("a list").len(), 1);
 }
 
-#[tokio::test]
-async fn a_create_that_was_carried_out_late_makes_one_instance() {
+pub(super) async fn a_create_that_was_carried_out_late_makes_one_instance() {
     let stage = with(vec![Injection::next("RunInstances", Bad::Late(100))]).await;
     let made = stage.create("m5.small", "s").await.expect("an instance");
-    tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-    stage.list().await.expect("a list");
+    stage.carried_out().await;
     assert_eq!(stage.alive(), [(made.id, "s".to_owned())]);
 }
 
-#[tokio::test]
-async fn an_order_whose_instance_has_ended_is_told_as_passing() {
+pub(super) async fn an_order_whose_instance_has_ended_is_told_as_passing() {
     let stage = with(vec![]).await;
     let made = stage.create("m5.small", "s").await.expect("an instance");
     stage.account.destroy(&made.id).await.expect("an end");
@@ -431,8 +539,7 @@ async fn an_order_whose_instance_has_ended_is_told_as_passing() {
 }
 
 /// A key pair that somebody deleted is imported again.
-#[tokio::test]
-async fn a_deleted_key_pair_is_looked_for_again() {
+pub(super) async fn a_deleted_key_pair_is_looked_for_again() {
     let gone = refused(
         400,
         "InvalidKeyPair.NotFound",
@@ -444,35 +551,7 @@ async fn a_deleted_key_pair_is_looked_for_again() {
     assert_eq!(stage.calls("DescribeKeyPairs"), 2);
 }
 
-/// Late failures go through the atlas: the zone is avoided after the first, the type is held after several.
-#[tokio::test]
-async fn an_instance_that_dies_while_launching_counts_like_a_refusal() {
-    let setup = Setup {
-        world: |settings| {
-            settings.cloud.gone_listed_ms = dispatch_lab_net::world::Span::exactly(60_000)
-        },
-        ..Setup::default()
-    };
-    let setup = setup.ec2(|s| {
-        let reason = (
-            "Server.InsufficientInstanceCapacity".to_owned(),
-            "Server.InsufficientInstanceCapacity: none".to_owned(),
-        );
-        s.dying.insert("m5.small".to_owned(), reason);
-    });
-    let stage = setup.start().await;
-    stage.create("m5.small", "s1").await.expect("an instance");
-    assert_eq!(stage.list().await.expect("a list"), []);
-    stage.create("m5.small", "s2").await.expect("an instance");
-    assert_eq!(subnets_tried(&stage), ["subnet-a1", "subnet-b1"]);
-    stage.list().await.expect("a list");
-    let error = stage.create("m5.small", "s3").await.expect_err("a refusal");
-    assert_eq!(error.class, LACK);
-    assert_eq!(stage.calls("RunInstances"), 2, "no call was made");
-}
-
-#[tokio::test]
-async fn tags_of_a_fresh_instance_are_tried_again() {
+pub(super) async fn tags_of_a_fresh_instance_are_tried_again() {
     let stage = Setup::default().ec2(|s| s.unknown_ms = 400).start().await;
     let made = stage.create("m5.small", "s").await.expect("an instance");
     let tags: Tags = [("a".to_owned(), "b".to_owned())].into();
@@ -480,8 +559,7 @@ async fn tags_of_a_fresh_instance_are_tried_again() {
     assert!(stage.calls("CreateTags") > 1);
 }
 
-#[tokio::test]
-async fn without_the_permission_to_describe_subnets_each_counts_as_a_zone() {
+pub(super) async fn without_the_permission_to_describe_subnets_each_counts_as_a_zone() {
     let setup = Setup::default().ec2(|s| {
         s.forbidden.insert("DescribeSubnets".to_owned());
         s.sold_out
@@ -495,8 +573,7 @@ async fn without_the_permission_to_describe_subnets_each_counts_as_a_zone() {
     );
 }
 
-#[tokio::test]
-async fn cores_are_limited_by_quota_group() {
+pub(super) async fn cores_are_limited_by_quota_group() {
     let stage = Setup::default().ec2(|s| {
         s.vcpu_limits.insert("m".to_owned(), 2);
     });
@@ -508,8 +585,7 @@ async fn cores_are_limited_by_quota_group() {
     stage.create("c5.large", "s3").await.expect("another group");
 }
 
-#[tokio::test]
-async fn the_secret_is_in_no_message() {
+pub(super) async fn the_secret_is_in_no_message() {
     let secret = "a-very-secret-secret";
     let stage = with(vec![Injection::next(
         "RunInstances",

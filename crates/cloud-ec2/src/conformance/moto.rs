@@ -17,16 +17,23 @@ use async_trait::async_trait;
 use dispatch_cloud::{CloudError, CreateOrder, Instance, InstanceSet, Tags};
 use dispatch_cloud_conformance::{Fault, Hooks};
 use dispatch_model::{InstanceId, InstanceSecret};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    stage::{PATIENCE, account, order},
-    suite::tell,
+    checks,
+    policy::allowed_actions,
+    sent::sent_to,
+    stage::{PATIENCE, TestClock, account, order},
 };
-use crate::account::Account;
+use crate::{Ec2Driver, account::Account};
+
+tokio::task_local! {
+    /// The moto of the check that runs.
+    pub(super) static MOTO: Arc<Moto>;
+}
 
 /// A server that ends with its owner.
-struct Moto {
+pub(super) struct Moto {
     process: Child,
     address: String,
 }
@@ -68,12 +75,41 @@ impl Moto {
         moto
     }
 
-    fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
+    /// The driver on it.
+    pub(super) async fn account(&self, parameters: &Value, public_key: Option<&str>) -> Account {
+        self.account_by(parameters, public_key, &TestClock::start())
+            .await
+    }
+
+    pub(super) async fn account_by(
+        &self,
+        parameters: &Value,
+        public_key: Option<&str>,
+        clock: &TestClock,
+    ) -> Account {
+        account(&Ec2Driver::at(self.url()), parameters, public_key, clock).await
+    }
+
+    /// An image that it has.
+    pub(super) fn image(&self) -> String {
+        self.texts("Action=DescribeImages&Owner.1=amazon", "imageId")
+            .swap_remove(0)
+    }
+
+    pub(super) fn subnets(&self) -> Vec<String> {
+        self.texts("Action=DescribeSubnets", "subnetId")
+    }
+
+    pub(super) fn groups(&self) -> Vec<String> {
+        self.texts("Action=DescribeSecurityGroups", "groupId")
+    }
+
     /// The answer to a call without the SDK.
-    fn call(&self, form: &str) -> String {
+    pub(super) fn call(&self, form: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).expect("moto");
         let request = format!(
             "POST / HTTP/1.0\r\nHost: ec2.us-east-1.amazonaws.com\r\nContent-Type: application/x-www-form-urlencoded\r\nAuthorization: \
@@ -88,7 +124,7 @@ impl Moto {
     }
 
     /// The texts of all elements of this name.
-    fn texts(&self, form: &str, element: &str) -> Vec<String> {
+    pub(super) fn texts(&self, form: &str, element: &str) -> Vec<String> {
         let answer = self.call(form);
         let opening = format!("<{element}>");
         let parts = answer.split(&opening).skip(1);
@@ -211,7 +247,7 @@ impl Hooks for OnMoto {
     }
 }
 
-fn public_key(kind: &str) -> String {
+pub(super) fn public_key(kind: &str) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("key");
     let made = Command::new("ssh-keygen")
@@ -224,21 +260,17 @@ fn public_key(kind: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_driver_keeps_to_the_contract_on_moto() {
-    let moto = Moto::start().await;
-    let image = moto
-        .texts("Action=DescribeImages&Owner.1=amazon", "imageId")
-        .swap_remove(0);
-    let subnets = moto.texts("Action=DescribeSubnets", "subnetId");
-    let groups = moto.texts("Action=DescribeSecurityGroups", "groupId");
-    let parameters = json!({"SubnetID": subnets, "SecurityGroupIDs": groups});
-    let key = public_key("ed25519");
-    let driver = Arc::new(account(&moto.url(), &parameters, &key).await);
+    let moto = Arc::new(Moto::start().await);
+    let parameters = json!({"SubnetID": moto.subnets(), "SecurityGroupIDs": moto.groups()});
     let set: Arc<dyn InstanceSet> = Arc::new(EndsOnce {
-        account: driver,
+        account: Arc::new(
+            moto.account(&parameters, Some(&public_key("ed25519")))
+                .await,
+        ),
         ended: Mutex::default(),
     });
     let hooks = OnMoto {
-        image: image.clone(),
+        image: moto.image(),
         wrong_image: AtomicBool::new(false),
     };
     let mut report = dispatch_cloud_conformance::run(set, &hooks).await;
@@ -248,31 +280,16 @@ async fn the_driver_keeps_to_the_contract_on_moto() {
         again,
         "moto fails the second end of an instance with a network interface".to_owned(),
     ));
-    tell("moto", &report);
+    let scoped = |check| MOTO.scope(Arc::clone(&moto), check);
+    checks::run_all(&mut report, |check| check.moto, scoped).await;
+    report.tell("ec2", "moto");
     assert_eq!(report.failed, [], "{report}");
-    assert_eq!(report.cannot_show.len(), 9, "{report}");
-
-    // Facts E2, E3: moto computes fingerprints by itself, and the next dispatcher finds the key.
-    for (kind, n_pairs) in [("ed25519", 2), ("rsa", 3)] {
-        let key = public_key(kind);
-        for _ in 0..2 {
-            let driver = account(&moto.url(), &parameters, &key).await;
-            let mut order = order("m5.large", "a secret of some length");
-            order.image_id = image.clone();
-            let made = driver.create(&order).await.expect("an instance");
-            driver.destroy(&made.id).await.expect("an end");
-        }
-        let pairs = moto.texts("Action=DescribeKeyPairs", "keyName");
-        assert_eq!(pairs.len(), n_pairs, "{kind}: {pairs:?}");
-    }
+    assert!(report.passed.len() >= 25, "{}", report.passed.len());
+    assert_eq!(sent_to(|host| host == moto.address), allowed_actions());
     let states: BTreeSet<String> = moto
         .texts("Action=DescribeInstances", "name")
         .into_iter()
         .collect();
-    assert!(
-        states
-            .iter()
-            .all(|state| state != "running" && state != "pending"),
-        "{states:?}"
-    );
+    let left = |state: &String| state == "running" || state == "pending";
+    assert!(!states.iter().any(left), "{states:?}");
 }

@@ -1,30 +1,70 @@
 //! A lab with an EC2 API, and the driver on it.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use dispatch_cloud::{Clock, CreateOrder, DriverContext, Instance, Tags};
+use dispatch_cloud::{Clock, CloudError, CreateOrder, DriverContext, Instance, Tags};
 use dispatch_lab_net::{
     Ec2Api, Ec2Settings, Lab, LabHandle, Subnet,
     world::{Settings, Span, settings::InstanceType as LabType},
 };
-use dispatch_model::{Gpu, InstanceId, InstanceSecret, InstanceType, PricePoint};
+use dispatch_model::{Gpu, InstanceId, InstanceSecret, InstanceType, PricePoint, Time};
 use serde_json::{Value, json};
 
 use crate::{Ec2Driver, account::Account, mutants::Mutant};
 
-/// What a check says if it fails.
-pub(super) type Outcome = Result<(), String>;
+/// The other half of the credentials in tests.
+pub(super) const SECRET_KEY: &str = "not-a-secret";
 
-/// Fails a check with these words unless this is so.
-pub(super) fn ensure(is_so: bool, otherwise: impl FnOnce() -> String) -> Outcome {
-    if is_so { Ok(()) } else { Err(otherwise()) }
+tokio::task_local! {
+    /// What is wrong with the drivers that a check starts.
+    pub(super) static MUTANT: Mutant;
 }
+
+type Prices = BTreeMap<InstanceId, Vec<PricePoint>>;
 
 /// A lab, its EC2 API, the driver.
 pub(super) struct Stage {
     pub(super) lab: LabHandle,
     pub(super) ec2: Ec2Api,
     pub(super) account: Arc<Account>,
+    clock: TestClock,
+}
+
+/// A clock that goes on by itself and can be put forward.
+#[derive(Clone)]
+pub(super) struct TestClock {
+    began: tokio::time::Instant,
+    ahead_ms: Arc<AtomicU64>,
+}
+
+impl TestClock {
+    pub(super) fn start() -> TestClock {
+        TestClock {
+            began: tokio::time::Instant::now(),
+            ahead_ms: Arc::default(),
+        }
+    }
+
+    pub(super) fn forward(&self, by: Duration) {
+        // One more, since parts of a millisecond are lost.
+        let ms = u64::try_from(by.as_millis()).expect("not that far") + 1;
+        self.ahead_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    fn clock(&self) -> Clock {
+        let clock = self.clone();
+        Clock::new(move || {
+            let ahead = Duration::from_millis(clock.ahead_ms.load(Ordering::SeqCst));
+            Time::ZERO + clock.began.elapsed() + ahead
+        })
+    }
 }
 
 /// What to set up.
@@ -32,7 +72,10 @@ pub(super) struct Setup {
     pub(super) seed: u64,
     pub(super) ec2: Ec2Settings,
     pub(super) parameters: Value,
-    pub(super) mutant: Option<Mutant>,
+    pub(super) answer_within: Option<Duration>,
+    pub(super) deploy_key: bool,
+    /// How many times shorter pauses are.
+    pub(super) haste: f64,
     pub(super) world: fn(&mut Settings),
 }
 
@@ -45,20 +88,15 @@ impl Default for Setup {
                 ..Ec2Settings::default()
             },
             parameters: json!({"SubnetID": ["subnet-a1", "subnet-a2", "subnet-b1"], "SecurityGroupIDs": ["sg-1"]}),
-            mutant: None,
+            answer_within: None,
+            deploy_key: true,
+            haste: 1.0,
             world: |_| (),
         }
     }
 }
 
 impl Setup {
-    pub(super) fn mutant(mutant: Option<Mutant>) -> Setup {
-        Setup {
-            mutant,
-            ..Setup::default()
-        }
-    }
-
     pub(super) fn ec2(mut self, change: impl FnOnce(&mut Ec2Settings)) -> Setup {
         change(&mut self.ec2);
         self
@@ -74,12 +112,19 @@ impl Setup {
         (self.world)(&mut settings);
         let lab = Lab::new(self.seed, settings).start().await.expect("a lab");
         let ec2 = lab.serve_ec2(self.ec2).await.expect("an EC2 API");
-        let mut account = account(ec2.url(), &self.parameters, lab.public_key()).await;
-        account.mutant = self.mutant;
+        let mut driver = Ec2Driver::at(ec2.url());
+        if let Some(within) = self.answer_within {
+            driver = driver.answered_within(within);
+        }
+        driver.manner.haste = self.haste;
+        let clock = TestClock::start();
+        let key = self.deploy_key.then(|| lab.public_key());
+        let account = account(&driver, &self.parameters, key, &clock).await;
         Stage {
             account: Arc::new(account),
             lab,
             ec2,
+            clock,
         }
     }
 }
@@ -93,23 +138,34 @@ pub(super) fn subnets() -> Vec<Subnet> {
     ]
 }
 
-/// The driver on this endpoint.
-pub(super) async fn account(url: &str, parameters: &Value, public_key: &str) -> Account {
+/// The driver with credentials, as wrong as it is to be.
+pub(super) async fn account(
+    driver: &Ec2Driver,
+    parameters: &Value,
+    public_key: Option<&str>,
+    clock: &TestClock,
+) -> Account {
     let mut parameters = parameters.clone();
     parameters["Region"] = json!("us-east-1");
     parameters["AccessKeyID"] = json!("AKIAFORTESTS");
-    parameters["SecretAccessKey"] = json!("not-a-secret");
-    let context = DriverContext {
+    parameters["SecretAccessKey"] = json!(SECRET_KEY);
+    let context = context(public_key, clock.clock());
+    let mut account = driver
+        .account(&parameters, context)
+        .await
+        .expect("an account");
+    account.mutant = MUTANT.try_with(|mutant| *mutant).ok();
+    account
+}
+
+pub(super) fn context(public_key: Option<&str>, clock: Clock) -> DriverContext {
+    DriverContext {
         instance_set_id: "conformance".to_owned(),
         tag_key_prefix: "Arvados".to_owned(),
         image_id: "ami-lab".to_owned(),
-        public_key: Some(public_key.to_owned()),
-        clock: Clock::start(),
-    };
-    Ec2Driver::at(url)
-        .account(&parameters, context)
-        .await
-        .expect("an account")
+        public_key: public_key.map(str::to_owned),
+        clock,
+    }
 }
 
 fn quick_world() -> Settings {
@@ -180,7 +236,7 @@ impl Stage {
         &self,
         provider_type: &str,
         secret: &str,
-    ) -> Result<Instance, dispatch_cloud::CloudError> {
+    ) -> Result<Instance, CloudError> {
         self.account.create(&order(provider_type, secret)).await
     }
 
@@ -193,10 +249,14 @@ impl Stage {
     }
 
     /// The prices of these instances, whose types have so much added scratch.
-    pub(super) async fn prices(
+    pub(super) async fn prices(&self, wanted: &[(&Instance, u64)]) -> Prices {
+        self.ask_prices(wanted).await.expect("prices")
+    }
+
+    pub(super) async fn ask_prices(
         &self,
         wanted: &[(&Instance, u64)],
-    ) -> BTreeMap<InstanceId, Vec<PricePoint>> {
+    ) -> Result<Prices, CloudError> {
         let of = |(made, added_scratch_bytes): &(&Instance, u64)| {
             let instance_type = InstanceType {
                 added_scratch_bytes: *added_scratch_bytes,
@@ -205,7 +265,7 @@ impl Stage {
             (made.id.clone(), Arc::new(instance_type))
         };
         let wanted: Vec<_> = wanted.iter().map(of).collect();
-        self.account.prices_of(&wanted).await.expect("prices")
+        self.account.prices_of(&wanted).await
     }
 
     /// The instances that really are alive, by the secret on them.
@@ -222,6 +282,47 @@ impl Stage {
                 })
                 .collect()
         })
+    }
+
+    /// Lets so much time pass for the driver.
+    pub(super) fn pass(&self, by: Duration) {
+        self.clock.forward(by);
+    }
+
+    /// Waits until every create has been carried out whose answer was lost.
+    pub(super) async fn carried_out(&self) {
+        self.until("late creates are carried out", || self.ec2.n_late() == 0)
+            .await;
+    }
+
+    /// Lists until all of these are on the list.
+    pub(super) async fn until_listed(&self, alive: &[(InstanceId, String)], seed: u64) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let listed = self.list().await.expect("a list");
+            let missing = |(id, _): &&(InstanceId, String)| listed.iter().all(|row| row.id != *id);
+            let Some((id, _)) = alive.iter().find(missing) else {
+                return;
+            };
+            assert!(
+                began.elapsed() < PATIENCE,
+                "seed {seed}: {id} is not monitored"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Lists until this is so.
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let began = tokio::time::Instant::now();
+        loop {
+            self.list().await.expect("a list");
+            if is_so() {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// How often this action was called.

@@ -26,6 +26,7 @@ async fn lost_answers_and_late_successes_make_no_duplicates() {
 async fn one_seed(seed: u64) {
     let setup = Setup {
         seed,
+        haste: 20.0,
         world: |settings| settings.cloud.fresh_missing_ms = Span::between(0, 50),
         ..Setup::default()
     };
@@ -57,17 +58,12 @@ async fn one_seed(seed: u64) {
         create.await.expect("a create");
     }
     // Whatever is still under way arrives with the next calls, and every list is complete in the end.
-    tokio::time::sleep(std::time::Duration::from_millis(120)).await;
-    stage.list().await.expect("a list");
-    tokio::time::sleep(std::time::Duration::from_millis(60)).await;
-    let listed = stage.list().await.expect("a list");
+    stage.carried_out().await;
     let mut by_secret: BTreeMap<String, usize> = BTreeMap::new();
-    for (id, secret) in stage.alive() {
+    let alive = stage.alive();
+    stage.until_listed(&alive, seed).await;
+    for (_, secret) in alive {
         *by_secret.entry(secret).or_default() += 1;
-        assert!(
-            listed.iter().any(|row| row.id == id),
-            "seed {seed}: {id} is not monitored"
-        );
     }
     assert!(
         by_secret.values().all(|n| *n == 1),

@@ -105,6 +105,13 @@ impl Account {
                     )
                 };
             }
+            Some(Bad::NotEc2) => {
+                let page = "<html><body>Please log in</body></html>";
+                return Reply {
+                    content_type: "text/html",
+                    ..xml(200, page.to_owned(), When::After(0))
+                };
+            }
             Some(Bad::Late(after_ms)) => {
                 self.late.push(Late {
                     due_ms: now.ms + after_ms,
@@ -121,6 +128,7 @@ impl Account {
         let document = show::document(action, &content);
         match bad {
             Some(Bad::Lost) => xml(200, document, When::Cut(5)),
+            Some(Bad::Silent) => xml(200, document, When::Never),
             Some(Bad::CutOff) => {
                 let half = document.len() / 2;
                 xml(200, document.chars().take(half).collect(), when)
@@ -277,7 +285,10 @@ impl Account {
             return false;
         };
         let filtered = !form.filters().is_empty() || form.get("InstanceId.1").is_some();
-        !self.buckets.lets(form.action(), filtered, speed, now.ms)
+        let taken = self.settings.taken_by_others;
+        !self
+            .buckets
+            .lets(form.action(), filtered, speed, taken, now.ms)
     }
 
     fn injected(&mut self, form: &Form) -> Option<Bad> {
@@ -290,6 +301,10 @@ impl Account {
                     .is_none_or(|action| action == form.action())
                 && (injection.subnet.is_none() || injection.subnet.as_deref() == subnet)
         })?;
+        if injection.after > 0 {
+            injection.after -= 1;
+            return None;
+        }
         injection.times -= 1;
         Some(injection.bad.clone())
     }

@@ -7,8 +7,21 @@ use std::collections::BTreeMap;
 pub(super) struct Buckets(BTreeMap<&'static str, (f64, u64)>);
 
 impl Buckets {
-    /// Whether this call may pass. `filtered`: whether it names filters or instances.
-    pub(super) fn lets(&mut self, action: &str, filtered: bool, speed: f64, now_ms: u64) -> bool {
+    /// Whether this call may pass. `filtered`: whether it names filters or instances; `taken`: the share of the rate of
+    /// creates that others take.
+    pub(super) fn lets(
+        &mut self,
+        action: &str,
+        filtered: bool,
+        speed: f64,
+        taken: f64,
+        now_ms: u64,
+    ) -> bool {
+        let left = if action == "RunInstances" {
+            1.0 - taken
+        } else {
+            1.0
+        };
         let buckets: &[(&'static str, f64, f64)] = match action {
             "RunInstances" => &[("run", 5.0, 2.0), ("run instances", 1000.0, 2.0)],
             "TerminateInstances" => &[("end", 100.0, 5.0), ("end instances", 1000.0, 20.0)],
@@ -20,7 +33,7 @@ impl Buckets {
         let mut passes = true;
         for (name, most, per_second) in buckets {
             let (tokens, at) = self.0.entry(name).or_insert((*most, now_ms));
-            let earned = (now_ms - *at) as f64 / 1000.0 * per_second * speed;
+            let earned = (now_ms - *at) as f64 / 1000.0 * per_second * speed * left;
             *tokens = (*tokens + earned).min(*most);
             *at = now_ms;
             passes &= *tokens >= 1.0;

@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use dispatch_lab::cloud::CloudCall;
 use http::Request;
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -28,6 +29,7 @@ pub use settings::{Bad, Ec2Settings, Injection, Subnet};
 pub struct Ec2Api {
     url: String,
     account: Arc<Mutex<Account>>,
+    shared: Arc<Shared>,
     _tasks: JoinSet<()>,
 }
 
@@ -46,6 +48,7 @@ impl LabHandle {
         Ok(Ec2Api {
             url,
             account,
+            shared: Arc::clone(self.shared()),
             _tasks: tasks,
         })
     }
@@ -85,6 +88,35 @@ impl Ec2Api {
             .get(name)
             .map(|pair| pair.tags.clone())
             .unwrap_or_default()
+    }
+
+    /// Ends an instance without anybody's call, for this reason: code and message of StateReason.
+    pub fn end(&self, instance: &str, code: &str, message: &str) {
+        if let Some(made) = self.account().made.get_mut(instance) {
+            made.died = Some((code.to_owned(), message.to_owned()));
+        }
+        let destroy = CloudCall::Destroy(instance.to_owned());
+        self.shared.with(|world, now| world.cloud(&destroy, now));
+    }
+
+    /// Takes a spot instance back, as EC2 does when it needs it.
+    pub fn take_back(&self, instance: &str) {
+        let code = "Server.SpotInstanceTermination";
+        self.end(
+            instance,
+            code,
+            &format!("{code}: Spot instance termination"),
+        );
+    }
+
+    /// How many creates are still to be carried out whose answer was lost.
+    pub fn n_late(&self) -> usize {
+        self.account().late.len()
+    }
+
+    /// Deletes a key pair, as somebody may who does not know what it is for.
+    pub fn delete_key_pair(&self, name: &str) {
+        self.account().key_pairs.remove(name);
     }
 
     /// In which subnet an instance was made.

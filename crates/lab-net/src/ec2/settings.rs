@@ -39,6 +39,10 @@ pub enum Bad {
     NoInstance,
     /// Something on the way answers 502 in HTML.
     BadGateway,
+    /// Something on the way answers 200 in HTML, as a proxy that wants a password does; nothing is carried out.
+    NotEc2,
+    /// It is carried out; no answer comes, and the connection stays open.
+    Silent,
 }
 
 /// The next calls of an action that go wrong.
@@ -48,6 +52,8 @@ pub struct Injection {
     pub action: Option<String>,
     /// Only in this subnet.
     pub subnet: Option<String>,
+    /// How many calls go well before.
+    pub after: usize,
     /// How many calls.
     pub times: usize,
     /// How.
@@ -60,9 +66,17 @@ impl Injection {
         Injection {
             action: Some(action.into()),
             subnet: None,
+            after: 0,
             times: 1,
             bad,
         }
+    }
+
+    /// Not before so many have gone well.
+    #[must_use]
+    pub fn after(mut self, after: usize) -> Injection {
+        self.after = after;
+        self
     }
 
     /// As many as this.
@@ -103,6 +117,8 @@ pub struct Ec2Settings {
     pub late_rate: f64,
     /// Whether the documented buckets limit calls, and how much faster than in life they fill.
     pub bucket_speed: Option<f64>,
+    /// The share of the documented rate of RunInstances that another client of the account takes, unannounced.
+    pub taken_by_others: f64,
     /// Whether every instance also carries a tag that only AWS may set.
     pub reserved_tags: bool,
     /// Actions that nobody here has the permission for.
@@ -124,6 +140,7 @@ impl Default for Ec2Settings {
             lost_rate: 0.0,
             late_rate: 0.0,
             bucket_speed: None,
+            taken_by_others: 0.0,
             reserved_tags: false,
             forbidden: BTreeSet::new(),
             injections: Vec::new(),

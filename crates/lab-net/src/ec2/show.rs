@@ -168,16 +168,7 @@ impl Account {
         now: Now,
     ) -> Result<(String, When), Refusal> {
         let filters = form.filters();
-        let tags: BTreeMap<String, String> = filters
-            .iter()
-            .filter_map(|(name, values)| {
-                Some((
-                    name.strip_prefix("tag:")?.to_owned(),
-                    values.first()?.clone(),
-                ))
-            })
-            .collect();
-        let reply = world.cloud(&CloudCall::List(tags), now);
+        let reply = world.cloud(&CloudCall::List(BTreeMap::new()), now);
         let mut found = match reply.answer {
             CloudAnswer::Listed(found) => found,
             CloudAnswer::Refused(refused) => return Err(refusal(&refused)),
@@ -193,6 +184,12 @@ impl Account {
         }
         found.retain(|row| ids.is_empty() || ids.contains(&row.id));
         for (name, values) in &filters {
+            if let Some(key) = name.strip_prefix("tag:") {
+                found.retain(|row| {
+                    let tag = row.tags.get(key);
+                    tag.is_some_and(|tag| values.iter().any(|value| matches(value, tag)))
+                });
+            }
             if name == "instance-state-name" {
                 found.retain(|row| values.iter().any(|value| value == row.state));
             }
@@ -263,6 +260,30 @@ impl Account {
             ""
         };
         format!("<spotPriceHistorySet>{items}</spotPriceHistorySet>{token}")
+    }
+}
+
+/// Whether a filter's value means this text: `*` and `?` are wildcards unless a backslash stands before them.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let ends = text.char_indices().map(|(at, _)| at);
+            let mut ends = ends.chain([text.len()]);
+            ends.any(|at| matches(rest.as_str(), &text[at..]))
+        }
+        Some(c) => {
+            let (wild, wanted) = match c {
+                '?' => (true, c),
+                '\\' => (false, rest.next().unwrap_or(c)),
+                c => (false, c),
+            };
+            let mut text = text.chars();
+            let found = text.next();
+            found.is_some_and(|found| wild || found == wanted)
+                && matches(rest.as_str(), text.as_str())
+        }
     }
 }
 

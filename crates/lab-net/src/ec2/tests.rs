@@ -29,10 +29,30 @@ fn buckets_let_a_burst_pass_and_then_the_rate() {
     let mut buckets = buckets::Buckets::default();
     let passed = |buckets: &mut buckets::Buckets, at| {
         (0..10)
-            .filter(|_| buckets.lets("RunInstances", true, 1.0, at))
+            .filter(|_| buckets.lets("RunInstances", true, 1.0, 0.0, at))
             .count()
     };
     assert_eq!(passed(&mut buckets, 0), 5);
     assert_eq!(passed(&mut buckets, 1000), 2);
     assert_eq!(passed(&mut buckets, 1100), 0);
+}
+
+#[test]
+fn filters_have_wildcards_unless_a_backslash_stands_before_them() {
+    for (pattern, text, expected) in [
+        ("ab", "ab", true),
+        ("ab", "abc", false),
+        ("a*", "abc", true),
+        ("*c", "abc", true),
+        ("a?c", "abc", true),
+        ("a?c", "ac", false),
+        (r"a\*", "abc", false),
+        (r"a\*", "a*", true),
+        (r"\\", r"\", true),
+        ("", "", true),
+        ("", "a", false),
+        ("ä*", "äöü", true),
+    ] {
+        assert_eq!(show::matches(pattern, text), expected, "{pattern} {text}");
+    }
 }

@@ -1,0 +1,124 @@
+//! Instances that end by themselves: late failures, interruptions, ends by other hands.
+
+use dispatch_cloud::{EndCause, Ended, InstanceSet as _};
+use dispatch_lab_net::world::Span;
+use dispatch_model::{CapacityScope, CloudErrorClass};
+
+use super::stage::{Setup, Stage};
+
+const LACK: CloudErrorClass = CloudErrorClass::Capacity(CapacityScope::Type);
+
+/// A lab whose ended instances are shown for a minute, and in which instances of m5.small die like this.
+async fn dying(code: &str) -> Stage {
+    let reason = (code.to_owned(), format!("{code}: as told"));
+    lasting()
+        .ec2(|s| {
+            s.dying.insert("m5.small".to_owned(), reason);
+        })
+        .start()
+        .await
+}
+
+fn lasting() -> Setup {
+    Setup {
+        world: |settings| settings.cloud.gone_listed_ms = Span::exactly(60_000),
+        ..Setup::default()
+    }
+}
+
+fn subnets_tried(stage: &Stage) -> Vec<String> {
+    let forms = stage.forms("RunInstances").into_iter();
+    forms
+        .map(|form| form["NetworkInterface.1.SubnetId"].clone())
+        .collect()
+}
+
+/// Late failures go through the atlas: the zone is avoided after the first, the type is held after several.
+pub(super) async fn an_instance_that_dies_while_launching_counts_like_a_refusal() {
+    let stage = dying("Server.InsufficientInstanceCapacity").await;
+    stage.create("m5.small", "s1").await.expect("an instance");
+    assert_eq!(stage.list().await.expect("a list"), []);
+    stage.create("m5.small", "s2").await.expect("an instance");
+    assert_eq!(subnets_tried(&stage), ["subnet-a1", "subnet-b1"]);
+    stage.list().await.expect("a list");
+    let error = stage.create("m5.small", "s3").await.expect_err("a refusal");
+    assert_eq!(error.class, LACK);
+    assert_eq!(stage.calls("RunInstances"), 2, "no call was made");
+}
+
+/// Whatever they die of, and other types are not held.
+pub(super) async fn a_type_that_dies_again_and_again_while_launching_is_held() {
+    let stage = dying("Client.InternalError").await;
+    for n in 0..3 {
+        let made = stage.create("m5.small", &format!("s{n}")).await;
+        made.expect("an instance");
+        assert_eq!(stage.list().await.expect("a list"), []);
+    }
+    let error = stage.create("m5.small", "s3").await.expect_err("a refusal");
+    assert_eq!(error.class, LACK);
+    assert!(error.message.contains("InternalError"), "{error}");
+    stage
+        .create("c5.large", "other")
+        .await
+        .expect("another type");
+}
+
+/// What reaches further than a type is told to the pool.
+pub(super) async fn a_late_account_limit_is_told_as_one() {
+    let stage = dying("Client.VolumeLimitExceeded").await;
+    let made = stage.create("m5.small", "s").await.expect("an instance");
+    stage.list().await.expect("a list");
+    let ended = stage.account.ended();
+    let [end] = ended.as_slice() else {
+        panic!("{ended:?}");
+    };
+    assert_eq!((&end.id, end.cause), (&made.id, EndCause::NeverBegan));
+    assert_eq!(end.class, Some(CloudErrorClass::Quota));
+}
+
+/// Facts K34: the interruption of a spot instance is seen with the next list, told once, and with its reason; the type
+/// is not held for it.
+pub(super) async fn a_spot_interruption_is_told_once_with_its_reason() {
+    let stage = lasting().start().await;
+    let made = stage.create("m5.spot", "s").await.expect("an instance");
+    assert_eq!(stage.list().await.expect("a list").len(), 1);
+    stage.ec2.take_back(made.id.as_str());
+    assert_eq!(stage.list().await.expect("a list"), []);
+    let expected = Ended {
+        id: made.id,
+        provider_type: "m5.spot".to_owned(),
+        preemptible: true,
+        cause: EndCause::TakenBack,
+        code: "Server.SpotInstanceTermination".to_owned(),
+        message: "Server.SpotInstanceTermination: Spot instance termination".to_owned(),
+        class: None,
+    };
+    assert_eq!(stage.account.ended(), [expected]);
+    stage.list().await.expect("a list");
+    assert_eq!(stage.account.ended(), [], "told once");
+    stage.create("m5.spot", "s2").await.expect("an instance");
+    assert_eq!(
+        subnets_tried(&stage),
+        ["subnet-a1", "subnet-b1"],
+        "in the other zone"
+    );
+}
+
+/// An end by another hand is told, our own is not.
+pub(super) async fn an_end_by_another_hand_is_told() {
+    let stage = lasting().start().await;
+    let ours = stage.create("m5.small", "s1").await.expect("an instance");
+    let theirs = stage.create("m5.small", "s2").await.expect("an instance");
+    stage.list().await.expect("a list");
+    stage.account.destroy(&ours.id).await.expect("an end");
+    let code = "Client.UserInitiatedShutdown";
+    stage
+        .ec2
+        .end(theirs.id.as_str(), code, "User initiated shutdown");
+    assert_eq!(stage.list().await.expect("a list"), []);
+    let ended = stage.account.ended();
+    let [end] = ended.as_slice() else {
+        panic!("{ended:?}");
+    };
+    assert_eq!((&end.id, end.cause), (&theirs.id, EndCause::Other));
+}
