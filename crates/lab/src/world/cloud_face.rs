@@ -24,7 +24,7 @@ const SLOW_MS: Span = Span::between(1000, 4000);
 
 /// How many instances there must be before a quota is a fault: a dispatcher takes their number for the quota for a
 /// while, and lives with it.
-const QUOTA_FAULT_FROM: usize = 4;
+const QUOTA_FAULT_FROM: usize = 6;
 /// How long after a start of the dispatcher a list may hang: without its first list it knows of nothing, and does
 /// nothing for as long as it waits.
 const LIST_HANGS_FROM_MS: u64 = 1500;
