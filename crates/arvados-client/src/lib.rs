@@ -17,7 +17,7 @@ mod transport;
 pub use calls::Client;
 pub use error::{ApiError, SetupError};
 pub use limiter::{Limiter, Outcome, Turn};
-pub use poll::PollAnswer;
+pub use poll::{PollAnswer, PollDeadline};
 pub use settings::{CaRoots, ClientSettings, Token};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A poll: our containers, the head of the queue, and the known ones that neither brings (facts §2.1.1, calls 2 to 4).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use dispatch_model::ContainerId;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -54,6 +54,32 @@ pub struct PollAnswer {
     pub truncated: bool,
 }
 
+/// How long a poll may take. Many pages take long; one page that hangs must not keep the next poll waiting as long.
+#[derive(Clone, Copy, Debug)]
+pub struct PollDeadline {
+    /// When all pages must have come.
+    pub whole: Instant,
+    /// How long each may take, waiting for the limiter included; `None`: until then.
+    pub page_within: Option<Duration>,
+}
+
+impl PollDeadline {
+    /// For a page that is asked for now.
+    fn page(self) -> Instant {
+        let page = self.page_within.map(|within| Instant::now() + within);
+        page.map_or(self.whole, |page| page.min(self.whole))
+    }
+}
+
+impl From<Instant> for PollDeadline {
+    fn from(whole: Instant) -> PollDeadline {
+        PollDeadline {
+            whole,
+            page_within: None,
+        }
+    }
+}
+
 impl Client {
     /// Lists the containers that `token_uuid` has locked, then at least `queued_wanted` queued rows that are not
     /// supervisors' (facts Q16), then those of `known` that are missing. `known` is in the order of importance.
@@ -62,8 +88,9 @@ impl Client {
         token_uuid: &str,
         known: &[ContainerId],
         queued_wanted: usize,
-        deadline: Instant,
+        deadline: impl Into<PollDeadline>,
     ) -> Result<PollAnswer, ApiError> {
+        let deadline = deadline.into();
         let mut rows = self.mine(token_uuid, deadline).await?;
         let (queued, truncated) = self.queued(queued_wanted, deadline).await?;
         rows.extend(queued);
@@ -107,7 +134,7 @@ impl Client {
     async fn mine(
         &self,
         token_uuid: &str,
-        deadline: Instant,
+        deadline: PollDeadline,
     ) -> Result<Vec<Box<RawValue>>, ApiError> {
         let mut rows = Vec::new();
         let mut last: Option<String> = None;
@@ -120,7 +147,9 @@ impl Client {
                 .with("order", "uuid")
                 .with("limit", PAGE_ROWS)
                 .with("filters", Value::Array(filters));
-            let page = self.list(get("containers", params), deadline).await?;
+            let page = self
+                .list(get("containers", params), deadline.page())
+                .await?;
             if page.is_empty() {
                 return Ok(rows);
             }
@@ -137,7 +166,7 @@ impl Client {
     async fn queued(
         &self,
         wanted: usize,
-        deadline: Instant,
+        deadline: PollDeadline,
     ) -> Result<(Vec<Box<RawValue>>, bool), ApiError> {
         let mut rows = Vec::new();
         let mut workers = 0;
@@ -152,7 +181,9 @@ impl Client {
             if !rows.is_empty() {
                 params = params.with("offset", rows.len());
             }
-            let page = self.list(get("containers", params), deadline).await?;
+            let page = self
+                .list(get("containers", params), deadline.page())
+                .await?;
             if page.is_empty() {
                 return Ok((rows, false));
             }
@@ -169,7 +200,7 @@ impl Client {
     async fn look_up(
         &self,
         batch: &[ContainerId],
-        deadline: Instant,
+        deadline: PollDeadline,
     ) -> Result<LookedUp, ApiError> {
         let mut answer = LookedUp::default();
         let mut asked: Vec<ContainerId> = batch.to_vec();
@@ -177,7 +208,9 @@ impl Client {
             let params = select()
                 .with("order", "uuid")
                 .with("filters", json!([["uuid", "in", texts(&asked)]]));
-            let page = self.list(get("containers", params), deadline).await?;
+            let page = self
+                .list(get("containers", params), deadline.page())
+                .await?;
             if page.is_empty() {
                 answer.gone = asked;
                 return Ok(answer);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dispatch_arvados_client::{ApiError, Client};
+use dispatch_arvados_client::{ApiError, Client, PollDeadline};
 use dispatch_brain::Input;
 use dispatch_container_queue::{ApiFailure, Event, FailureKind, PollRows, Request};
 use tokio::{sync::mpsc, time::Instant};
@@ -14,6 +14,8 @@ use crate::health::Health;
 pub(crate) struct ApiDeadlines {
     /// A whole poll with all its pages, or a batch of mounts.
     pub(crate) list: Duration,
+    /// One page of a poll: one that hangs must not keep the next poll waiting for as long as all pages may take.
+    pub(crate) page: Duration,
     /// One call about one container.
     pub(crate) deed: Duration,
 }
@@ -26,6 +28,19 @@ pub(crate) struct Api {
     pub(crate) health: Arc<Health>,
     /// Where a 503 is told beside the answer.
     pub(crate) inputs: mpsc::Sender<Input>,
+}
+
+impl ApiDeadlines {
+    /// Under these settings. A page that has not come within two poll intervals is asked for anew; an API that is only
+    /// slow gets ten seconds.
+    pub(crate) fn new(timeout_api: Duration, poll_interval: Duration) -> ApiDeadlines {
+        const SLOW_PAGE: Duration = Duration::from_secs(10);
+        ApiDeadlines {
+            list: timeout_api,
+            page: timeout_api.min((poll_interval * 2).max(SLOW_PAGE)),
+            deed: timeout_api,
+        }
+    }
 }
 
 impl Api {
@@ -50,7 +65,12 @@ impl Api {
                 known,
                 queued_wanted,
             } => {
-                let result = client.poll(&token_uuid, &known, queued_wanted, list).await;
+                let deadline = PollDeadline {
+                    whole: list,
+                    page_within: Some(self.deadlines.page),
+                };
+                let poll = client.poll(&token_uuid, &known, queued_wanted, deadline);
+                let result = poll.await;
                 self.health.polled(&result);
                 Event::Polled(result.map_err(failure).map(|answer| PollRows {
                     rows: answer.rows,

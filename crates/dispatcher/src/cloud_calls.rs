@@ -9,9 +9,6 @@ use dispatch_worker::{Failure, InstanceEnd, ListedInstance};
 
 use crate::{health::Health, prices::Prices, settings::Types};
 
-/// A list that has not come by then never comes: the next one is asked for instead (facts K14).
-const LIST_WITHIN: Duration = Duration::from_secs(60);
-
 /// What the calls share.
 #[derive(Clone)]
 pub(crate) struct Cloud {
@@ -35,10 +32,7 @@ impl Cloud {
         self,
         within: Duration,
     ) -> (Vec<InstanceEnd>, Result<Vec<ListedInstance>, Failure>) {
-        let result = self
-            .set
-            .list_within(&self.ours, within.min(LIST_WITHIN))
-            .await;
+        let result = self.set.list_within(&self.ours, within).await;
         self.health.listed(&result);
         let ended = self.set.ended().into_iter().map(end).collect();
         if let Ok(instances) = &result {

@@ -157,10 +157,7 @@ async fn assemble(start: Start) -> Result<Parts, StartError> {
         })?;
     let api = Api {
         client: Arc::new(client),
-        deadlines: ApiDeadlines {
-            list: config.cloud_vms.timeout_api,
-            deed: config.cloud_vms.timeout_api,
-        },
+        deadlines: ApiDeadlines::new(config.cloud_vms.timeout_api, config.cloud_vms.poll_interval),
         health: Arc::clone(&health),
         inputs: inputs_sender.clone(),
     };
@@ -327,12 +324,10 @@ fn on_instance(
         cluster: Arc::from(cluster),
         on_ec2: config.cloud_vms.driver == "ec2",
     };
-    let mut secrets = vec![config.system_root_token.reveal().clone()];
-    secrets.extend(
-        config
-            .management_token
-            .iter()
-            .map(|token| token.reveal().clone()),
+    let others = config.management_token.iter();
+    let mask = Mask::new(
+        config.system_root_token.reveal(),
+        others.map(|token| token.reveal().clone()),
     );
     let boot_probe = config.cloud_vms.boot_probe_command.clone();
     Ok(OnInstance::new(
@@ -342,7 +337,7 @@ fn on_instance(
         boot_probe,
         binary,
         start,
-        Mask::new(secrets),
+        mask,
     ))
 }
 

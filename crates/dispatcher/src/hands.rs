@@ -1,7 +1,7 @@
 //! Turns each command into one call with a deadline, whose answer is exactly one input.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
@@ -9,7 +9,7 @@ use std::{
 
 use dispatch_brain::{Command, Input};
 use dispatch_cloud::exec::{Connection, ExecError, Executor, Target};
-use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, Time, WorkerId};
+use dispatch_model::{CloudErrorClass, ContainerId, InstanceId, InstanceSecret, Time, WorkerId};
 use dispatch_worker::{Action, Event, Failure, ProbeFailure, ProbeReport, SignalOutcome};
 use futures_util::FutureExt;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -19,7 +19,11 @@ use crate::{
     cloud_calls::Cloud,
     exit_watch::ExitWatch,
     instance_calls::OnInstance,
+    masking::Onlooker,
 };
+
+/// So many containers of an instance, past ones included, have their secrets hidden in what programs there print.
+const ONLOOKED_MAX: usize = 500;
 
 /// Obeys.
 pub(crate) struct Hands {
@@ -39,6 +43,8 @@ struct Attached {
     instance: InstanceId,
     address: String,
     first_connected: Arc<OnceLock<Time>>,
+    /// The secrets that programs there may print.
+    onlooker: Onlooker,
     watch: Option<ExitWatch>,
 }
 
@@ -201,13 +207,11 @@ impl Hands {
                     Arc::clone(&attached.connection),
                     Arc::clone(&attached.first_connected),
                 );
+                let onlooker = attached.onlooker.clone();
                 let prices = self.cloud.prices.of(&attached.instance);
                 let probe = async move {
-                    event(
-                        on_instance
-                            .probe(&*connection, &order, &first, prices)
-                            .await,
-                    )
+                    let probe = on_instance.probe(&*connection, &onlooker, &order, &first, prices);
+                    event(probe.await)
                 };
                 self.call(probe, event(no_connection()));
             }
@@ -231,16 +235,19 @@ impl Hands {
                     })
                 };
                 let lost = event.clone()(Err("the call's task died".to_owned()));
-                let Some(attached) = self.attached.get(&worker) else {
+                let Some(attached) = self.attached.get_mut(&worker) else {
                     let error = Err(ExecError::NoAddress.to_string());
                     return self.call(std::future::ready(event(error)), lost);
                 };
-                let (connection, address) =
-                    (Arc::clone(&attached.connection), attached.address.clone());
+                attached.onlooker.containers.insert(container.clone());
+                let (connection, onlooker) =
+                    (Arc::clone(&attached.connection), attached.onlooker.clone());
+                let address = attached.address.clone();
                 let vcpus = sizing.needs.vcpus;
                 let start = async move {
                     let start = on_instance.start(
                         &*connection,
+                        &onlooker,
                         &address,
                         &container,
                         vcpus,
@@ -274,13 +281,12 @@ impl Hands {
                     let outcome = SignalOutcome::Failed(ExecError::NoAddress.to_string());
                     return self.call(std::future::ready(event(outcome)), lost);
                 };
-                let connection = Arc::clone(&attached.connection);
+                let (connection, onlooker) =
+                    (Arc::clone(&attached.connection), attached.onlooker.clone());
                 let send = async move {
-                    event(
-                        on_instance
-                            .signal(&*connection, &container, signal, within)
-                            .await,
-                    )
+                    let send =
+                        on_instance.signal(&*connection, &onlooker, &container, signal, within);
+                    event(send.await)
                 };
                 self.call(send, lost);
             }
@@ -300,13 +306,18 @@ impl Hands {
         if let Some(attached) = self.attached.get_mut(&worker) {
             attached.connection.set_address(&address);
             attached.address = address;
+            attached.onlooker.instance = secret.or(attached.onlooker.instance.take());
             return;
         }
         let connection = self.executor.connection(Target {
             address: address.clone(),
-            secret,
+            secret: secret.clone(),
         });
         let first_connected = Arc::new(OnceLock::new());
+        let onlooker = Onlooker {
+            instance: secret,
+            containers: BTreeSet::new(),
+        };
         self.attached.insert(
             worker,
             Attached {
@@ -314,19 +325,21 @@ impl Hands {
                 instance,
                 address,
                 first_connected,
+                onlooker,
                 watch: None,
             },
         );
     }
 
-    fn watch(
-        &mut self,
-        worker: WorkerId,
-        containers: std::collections::BTreeSet<dispatch_model::ContainerId>,
-    ) {
+    fn watch(&mut self, worker: WorkerId, containers: BTreeSet<ContainerId>) {
         let Some(attached) = self.attached.get_mut(&worker) else {
             return;
         };
+        let onlooked = &mut attached.onlooker.containers;
+        onlooked.extend(containers.iter().cloned());
+        if onlooked.len() > ONLOOKED_MAX {
+            onlooked.clone_from(&containers);
+        }
         if attached
             .watch
             .as_ref()

@@ -15,7 +15,11 @@ use dispatch_runner::{
 use dispatch_worker::{ListWhen, ProbeFailure, ProbeOrder, ProbeReport, SignalKind, SignalOutcome};
 use tokio::sync::Semaphore;
 
-use crate::{clock::Clock, masking::Mask, runner_binary::RunnerBinary};
+use crate::{
+    clock::Clock,
+    masking::{Mask, Onlooker},
+    runner_binary::RunnerBinary,
+};
 
 /// Deployments under way at once: each sends a whole program.
 const UPLOADS_AT_ONCE: usize = 16;
@@ -62,6 +66,7 @@ impl OnInstance {
     pub(crate) async fn probe(
         &self,
         connection: &dyn Connection,
+        onlooker: &Onlooker,
         order: &ProbeOrder,
         first_connected: &OnceLock<Time>,
         prices: Option<Bytes>,
@@ -82,17 +87,18 @@ impl OnInstance {
         if order.boot {
             let command = boot_probe(&self.boot_probe_command).to_owned();
             report.boot = Some(
-                self.succeed(connection, command, order.command_within)
+                self.succeed(connection, onlooker, command, order.command_within)
                     .await,
             );
         }
         let go_on = order.list == ListWhen::Always || !matches!(report.boot, Some(Err(_)));
         if order.deploy && go_on {
-            report.deploy = Some(self.deploy(connection, order.deploy_within).await);
+            report.deploy = Some(self.deploy(connection, onlooker, order.deploy_within).await);
         }
         if go_on && !matches!(report.deploy, Some(Err(_))) {
             let began = self.clock.time();
-            report.list = Some(self.list(connection, prices, order.command_within).await);
+            let list = self.list(connection, onlooker, prices, order.command_within);
+            report.list = Some(list.await);
             report.list_took = Some(self.clock.time().since(began));
         }
         report
@@ -102,6 +108,7 @@ impl OnInstance {
     pub(crate) async fn start(
         &self,
         connection: &dyn Connection,
+        onlooker: &Onlooker,
         address: &str,
         container: &ContainerId,
         vcpus: u32,
@@ -123,7 +130,7 @@ impl OnInstance {
         };
         match connection.run(command).await {
             Ok(output) if output.success() => Ok(()),
-            Ok(output) => Err(self.words(&output)),
+            Ok(output) => Err(self.words(&output, onlooker)),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -132,6 +139,7 @@ impl OnInstance {
     pub(crate) async fn signal(
         &self,
         connection: &dyn Connection,
+        onlooker: &Onlooker,
         container: &ContainerId,
         signal: SignalKind,
         within: Duration,
@@ -146,7 +154,7 @@ impl OnInstance {
         {
             Ok(output) if output.success() => SignalOutcome::Gone,
             Ok(output) if output.exit == Exit::Status(1) => SignalOutcome::StillThere,
-            Ok(output) => SignalOutcome::Failed(self.words(&output)),
+            Ok(output) => SignalOutcome::Failed(self.words(&output, onlooker)),
             Err(error) => SignalOutcome::Failed(error.to_string()),
         }
     }
@@ -154,6 +162,7 @@ impl OnInstance {
     async fn list(
         &self,
         connection: &dyn Connection,
+        onlooker: &Onlooker,
         prices: Option<Bytes>,
         within: Duration,
     ) -> Result<RunnerReport, ProbeFailure> {
@@ -164,11 +173,11 @@ impl OnInstance {
             deadline: within,
         };
         let output = connection.run(command).await.map_err(|e| failure(&e))?;
-        self.expect_success(&output)?;
+        self.expect_success(&output, onlooker)?;
         let list = parse_list(&output.stdout, output.truncated).map_err(|error| ProbeFailure {
             expected_while_booting: false,
             message: error.to_string(),
-            stderr: self.mask.show(&output.stderr),
+            stderr: self.mask.show(&output.stderr, onlooker),
         })?;
         Ok(list.report)
     }
@@ -177,6 +186,7 @@ impl OnInstance {
     async fn deploy(
         &self,
         connection: &dyn Connection,
+        onlooker: &Onlooker,
         within: Duration,
     ) -> Result<(), ProbeFailure> {
         let Some(binary) = &self.binary else {
@@ -207,7 +217,7 @@ impl OnInstance {
                     deadline: within,
                 })
                 .await;
-            self.expect_success(&output.map_err(|e| failure(&e))?)
+            self.expect_success(&output.map_err(|e| failure(&e))?, onlooker)
         };
         tokio::time::timeout(within, upload)
             .await
@@ -217,6 +227,7 @@ impl OnInstance {
     async fn succeed(
         &self,
         connection: &dyn Connection,
+        onlooker: &Onlooker,
         line: String,
         within: Duration,
     ) -> Result<(), ProbeFailure> {
@@ -224,7 +235,7 @@ impl OnInstance {
             .run(connection, line, within)
             .await
             .map_err(|e| failure(&e))?;
-        self.expect_success(&output)
+        self.expect_success(&output, onlooker)
     }
 
     async fn run(
@@ -242,22 +253,22 @@ impl OnInstance {
             .await
     }
 
-    fn expect_success(&self, output: &Output) -> Result<(), ProbeFailure> {
+    fn expect_success(&self, output: &Output, onlooker: &Onlooker) -> Result<(), ProbeFailure> {
         if output.success() {
             return Ok(());
         }
         Err(ProbeFailure {
             expected_while_booting: true,
             message: exit_in_words(&output.exit),
-            stderr: self.mask.show(&output.stderr),
+            stderr: self.mask.show(&output.stderr, onlooker),
         })
     }
 
-    fn words(&self, output: &Output) -> String {
+    fn words(&self, output: &Output, onlooker: &Onlooker) -> String {
         format!(
             "{}: {}",
             exit_in_words(&output.exit),
-            self.mask.show(&output.stderr)
+            self.mask.show(&output.stderr, onlooker)
         )
     }
 }

@@ -101,6 +101,10 @@ pub struct PoolSnapshot {
     pub substitutes: BTreeMap<InstanceTypeName, InstanceTypeName>,
     /// How many instances there may be, from the configuration and from what the cloud has refused; `None`: no limit.
     pub instance_limit: Option<usize>,
+    /// How many creations may be under way at once, because nobody knows how many instances the account allows: a
+    /// container that is locked for an instance which is then refused has wasted an attempt (facts S10, S11). `None`:
+    /// any number.
+    pub orders_at_once: Option<usize>,
 }
 
 /// One worker, as the planner and the readers need it.

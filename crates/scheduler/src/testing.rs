@@ -85,6 +85,7 @@ impl Situation {
             "runner" => self.runner(words),
             "limit" => self.limit(words),
             "instances" => self.pool.instance_limit = Some(value(words, "max").expect("max=")),
+            "orders" => self.pool.orders_at_once = Some(value(words, "max").expect("max=")),
             "hold" => self.pool.hold = Some(hold(words[0], words)),
             "substitute" => {
                 (self.pool.substitutes).insert(words[0].into(), words[1].into());
@@ -118,6 +119,7 @@ impl Situation {
             .find_map(|word| IdleBehavior::parse(word))
             .unwrap_or_default();
         let fit = idle_behavior == IdleBehavior::Run && !has("broken");
+        let in_service = matches!(state, WorkerState::Idle | WorkerState::Running);
         let instance_type = Arc::clone(&self.types[words[1]]);
         let view = WorkerView {
             id,
@@ -128,8 +130,8 @@ impl Situation {
             state,
             idle_behavior,
             containers: containers.iter().map(|name| (*name).into()).collect(),
-            takes_work: fit && matches!(state, WorkerState::Idle | WorkerState::Running),
-            will_take_work: fit && matches!(state, WorkerState::Unknown | WorkerState::Booting),
+            takes_work: fit && in_service && !has("failing") && !has("dead"),
+            will_take_work: fit && !has("dead") && (!in_service || has("failing")),
             runners_known: !has("silent"),
             state_since: Time::from_secs(value(words, "since").unwrap_or(0)),
             last_busy: Timestamp::UNIX_EPOCH,
@@ -346,6 +348,7 @@ fn write_wait(wait: &Wait) -> String {
             worker: None,
             instance_type,
         } => format!("waits for a new {instance_type}"),
+        Wait::NotAnswering { worker, .. } => format!("waits for {worker} to answer again"),
         Wait::PreviousAttempt { worker } => format!("previous attempt on {worker}"),
         Wait::RunnerEnded { worker } => format!("runner ended on {worker}"),
         Wait::SupervisorLimit { position, .. } => format!("supervisor limit, position {position}"),

@@ -29,6 +29,13 @@ pub enum Wait {
         /// Of which type.
         instance_type: InstanceTypeName,
     },
+    /// It has been given room on an instance that was ready and has not answered since it was last asked.
+    NotAnswering {
+        /// Where.
+        worker: WorkerId,
+        /// Of which type.
+        instance_type: InstanceTypeName,
+    },
     /// A runner of an earlier attempt has not gone yet (facts S4).
     PreviousAttempt {
         /// Where.
@@ -106,6 +113,10 @@ impl fmt::Display for Wait {
                 };
                 write!(f, "Waiting for an instance of type {instance_type} {what}.")
             }
+            Wait::NotAnswering { instance_type, .. } => write!(
+                f,
+                "Waiting for an instance of type {instance_type} to answer again."
+            ),
             Wait::PreviousAttempt { .. } => f.write_str("Waiting for the process of the previous attempt to exit."),
             Wait::RunnerEnded { .. } => f.write_str("Its process has ended; waiting for the API to say how."),
             Wait::SupervisorLimit { limit, position } => write!(

@@ -264,6 +264,7 @@ impl Pool {
         let typical_boot = self.typical_boots.get(&name).copied();
         worker.arrive(listed, took, typical_boot, &mut self.desk);
         self.holds.created(&name, self.by_instance.len());
+        self.probation.worked();
         self.with_worker(id, WorkerEvent::Tick);
     }
 
@@ -273,6 +274,9 @@ impl Pool {
         let Some(worker) = self.workers.get(&id) else {
             return;
         };
+        if failure.class == CloudErrorClass::Quota {
+            self.probation.refused();
+        }
         self.holds.create_failed(
             &worker.instance_type,
             &failure.class,

@@ -68,6 +68,18 @@ pub(crate) fn to_tag(assigned: &Assignments<'_>) -> Option<String> {
     (text.len() <= LONGEST_TAG).then_some(text)
 }
 
+/// Whether the tag can take one more container, even one that gets all devices which are free.
+pub(crate) fn has_room(n_devices: u32, assigned: &Assignments<'_>) -> bool {
+    let newcomer = ContainerId::from("zzzzz-dz642-zzzzzzzzzzzzzzz");
+    let used: BTreeSet<u32> = (assigned.values().flatten().copied().flatten().copied()).collect();
+    let rest: Vec<u32> = (0..n_devices)
+        .filter(|device| !used.contains(device))
+        .collect();
+    let mut all = assigned.clone();
+    all.insert(&newcomer, Some(&rest));
+    to_tag(&all).is_some()
+}
+
 /// Reads the tag. An entry that cannot be read, names a device that is not there, or one that another entry has, is
 /// left out: the devices of its container are then unknown.
 pub(crate) fn from_tag(text: &str, n_devices: u32) -> BTreeMap<ContainerId, Vec<u32>> {
@@ -155,5 +167,8 @@ mod tests {
         };
         assert_eq!(to_tag(&assigned(8)).map(|tag| tag.len()), Some(239));
         assert_eq!(to_tag(&assigned(9)), None);
+        assert!(has_room(8, &assigned(7)));
+        assert!(!has_room(8, &assigned(8)));
+        assert!(!has_room(16, &assigned(7)), "one that gets fifteen devices");
     }
 }

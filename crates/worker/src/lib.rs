@@ -23,6 +23,7 @@ mod worker;
 
 mod ending;
 mod killing;
+mod probation;
 mod probing;
 mod runners;
 mod starts;

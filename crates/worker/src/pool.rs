@@ -17,6 +17,7 @@ use crate::{
     fallback::Fallbacks,
     holds::Holds,
     lists::Lists,
+    probation::Probation,
     survey::typical_boot,
     view::matters,
     worker::{Worker, WorkerEvent},
@@ -35,6 +36,7 @@ pub struct Pool {
     pub(crate) by_instance: BTreeMap<InstanceId, WorkerId>,
     pub(crate) creates: Creates,
     pub(crate) holds: Holds,
+    pub(crate) probation: Probation,
     pub(crate) lists: Lists,
     /// Instances that are not ours and have been mentioned.
     pub(crate) ignored: BTreeSet<InstanceId>,
@@ -76,6 +78,7 @@ impl Pool {
             by_instance: BTreeMap::new(),
             creates: Creates::default(),
             holds,
+            probation: Probation::new(),
             ignored: BTreeSet::new(),
             departed: BTreeMap::new(),
             typical_boots: BTreeMap::new(),
@@ -433,6 +436,9 @@ impl Pool {
         let limit = self.holds.limit();
         self.revision += u64::from(limit != self.snapshot.instance_limit);
         self.snapshot.instance_limit = limit;
+        let at_once = Some(self.probation.at_once());
+        self.revision += u64::from(at_once != self.snapshot.orders_at_once);
+        self.snapshot.orders_at_once = at_once;
     }
 
     fn tell_hold(

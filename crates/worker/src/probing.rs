@@ -7,10 +7,13 @@ use dispatch_model::{IdleBehavior, Time, WorkerState};
 use crate::{
     Action, BootOutcome, CallId, ListWhen, ProbeFailure, ProbeOrder, ProbeReport, ProbeStep,
     WorkerNews,
-    desk::{Desk, OpenCall},
+    desk::{Desk, OpenCall, growing_pause},
     pace::{Attempts, jitter},
     worker::Worker,
 };
+
+/// How soon a ready worker is asked again after a probe that failed; then twice as long, up to ProbeInterval.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
 
 /// When a worker was and will be probed, and what came of it.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Probing {
     pub(crate) last_list: Option<Time>,
     /// What failed last; none after a good probe.
     pub(crate) last_failure: Option<(ProbeStep, ProbeFailure)>,
+    /// Probes that failed since the last good one.
+    pub(crate) n_failures: u32,
     /// When the first connection came up.
     pub(crate) connected_at: Option<Time>,
     n_probes: u64,
@@ -61,6 +66,7 @@ impl Probing {
             good_asked_at: now,
             last_list: None,
             last_failure: None,
+            n_failures: 0,
             connected_at: None,
             n_probes: 0,
         }
@@ -204,6 +210,7 @@ impl Worker {
         self.probing.last_good = now;
         self.probing.good_asked_at = probe.open.asked_at;
         self.probing.last_failure = None;
+        self.probing.n_failures = 0;
         match self.state {
             WorkerState::Unknown | WorkerState::Booting => {
                 if self.created && probe.state == WorkerState::Booting && self.broken.is_none() {
@@ -244,6 +251,7 @@ impl Worker {
             self.tell(news, desk);
         }
         self.probing.last_failure = last;
+        self.probing.n_failures = self.probing.n_failures.saturating_add(1);
         self.settle_in_service(desk);
         self.give_up_if_silent(probe.open.asked_at, desk);
     }
@@ -321,11 +329,20 @@ impl Worker {
             WorkerState::Shutdown => return,
         };
         let mut next = if in_service {
-            let n_probes = self.probing.n_probes;
+            let (n_probes, n_failures) = (self.probing.n_probes, self.probing.n_failures);
             let interval = settings.probe_interval;
-            Next {
-                at: asked_at + interval + jitter(self.id, n_probes, interval),
-                sweep: true,
+            let again = growing_pause(FIRST_RETRY, n_failures, interval);
+            if n_failures > 0 && again < interval {
+                // Nothing starts on it meanwhile: out of turn, to learn soon whether it was only a lost answer.
+                Next {
+                    at: now + again,
+                    sweep: false,
+                }
+            } else {
+                Next {
+                    at: asked_at + interval + jitter(self.id, n_probes, interval),
+                    sweep: true,
+                }
             }
         } else {
             let age = now.since(self.probing.addressed_at);

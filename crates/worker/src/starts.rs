@@ -63,8 +63,13 @@ impl Worker {
             return Err("the daemon is stopping".to_owned());
         }
         if !self.takes_work() {
-            let state = self.state;
-            return Err(format!("the worker is {state} and takes no work"));
+            let why = self
+                .remark()
+                .map_or(String::new(), |remark| format!(": {remark}"));
+            return Err(format!(
+                "the worker is {} and takes no work{why}",
+                self.state
+            ));
         }
         if self.runners.by_container.contains_key(container) {
             return Err("its previous runner has not been dealt with".to_owned());
@@ -89,7 +94,7 @@ impl Worker {
     /// The devices are written down: the start commands that waited for this call go out, if they are still wanted.
     pub(crate) fn tag_written(&mut self, call: CallId, desk: &mut Desk) {
         for (container, sizing, _) in self.waiting_for_tag(call) {
-            if self.takes_work() && !desk.stopping {
+            if self.is_in_service() && !desk.stopping {
                 self.send_start(&container, sizing, desk);
             } else {
                 self.exit(&container, HowEnded::NeverSent, desk);

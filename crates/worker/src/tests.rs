@@ -4,6 +4,7 @@ mod boots;
 mod creation;
 mod deaths;
 mod ends;
+mod failing;
 mod gpu;
 mod holding;
 mod lists;

@@ -47,15 +47,18 @@ impl Worker {
     }
 
     /// What is wrong with it, for people.
-    fn remark(&self) -> Option<String> {
+    pub(crate) fn remark(&self) -> Option<String> {
         if let Some(reason) = &self.broken {
             return Some(reason.clone());
         }
         if !self.type_known {
             return Some("its type is not configured".to_owned());
         }
-        let (step, failure) = self.probing.last_failure.as_ref()?;
-        Some(format!("{step} failed: {}", failure.message))
+        if let Some((step, failure)) = &self.probing.last_failure {
+            return Some(format!("{step} failed: {}", failure.message));
+        }
+        let full = "no more containers fit into its tag of GPU devices";
+        (self.is_in_service() && !self.takes_work()).then(|| full.to_owned())
     }
 }
 

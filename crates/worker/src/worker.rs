@@ -27,6 +27,7 @@ use crate::{
     WorkerNews,
     desk::{Boot, Desk},
     ending::Ending,
+    gpus,
     probing::Probing,
     runners::Runners,
     tagging::Tagging,
@@ -261,14 +262,32 @@ impl Worker {
         self.instance.is_none() && self.idle_behavior != IdleBehavior::Hold
     }
 
-    /// Whether a container may be started on it now.
+    /// Whether a container may be started on it now: it passed its probes, the latest included.
     pub(crate) fn takes_work(&self) -> bool {
+        self.is_in_service() && self.probing.n_failures == 0 && self.has_room_in_tag()
+    }
+
+    /// Whether it will take work once it is known to be ready. One that has been ready and failed a probe counts as
+    /// ready again soon, but not if the next probe fails too: then nobody should wait for it.
+    pub(crate) fn will_take_work(&self) -> bool {
+        match self.state {
+            WorkerState::Booting | WorkerState::Unknown => self.is_wanted(),
+            WorkerState::Idle | WorkerState::Running => {
+                self.is_in_service() && self.probing.n_failures == 1 && self.has_room_in_tag()
+            }
+            WorkerState::Shutdown => false,
+        }
+    }
+
+    /// Ready as far as is known, and wanted.
+    pub(crate) fn is_in_service(&self) -> bool {
         matches!(self.state, WorkerState::Idle | WorkerState::Running) && self.is_wanted()
     }
 
-    /// Whether it will take work once it is known to be ready.
-    pub(crate) fn will_take_work(&self) -> bool {
-        matches!(self.state, WorkerState::Booting | WorkerState::Unknown) && self.is_wanted()
+    /// Whether one more container can be written into the tag of GPU devices, whatever it needs (facts K6).
+    fn has_room_in_tag(&self) -> bool {
+        let n_devices = self.instance_type.gpu.device_count;
+        n_devices == 0 || gpus::has_room(n_devices, &gpu_assignments(&self.runners.by_container))
     }
 
     fn is_wanted(&self) -> bool {

@@ -56,6 +56,28 @@ fn max_instances_is_never_exceeded() {
 }
 
 #[test]
+fn restarts_at_quota_wear_out_nobodys_attempts() {
+    // Facts S10, S11: what the account allows is not known after a start.
+    let mut setup = small(12);
+    setup.lab.cloud.quota_max_instances = Some(1);
+    let mut sim = Sim::new(setup);
+    let long = sim.submit(&container(4, 9), 400_000);
+    until_state(&mut sim, &long, "Running", 10_000);
+    let others: Vec<String> = (0..8)
+        .map(|n| sim.submit(&container(4, n + 1), 1_000))
+        .collect();
+    sim.pass(20_000);
+    for _ in 0..5 {
+        sim.restart_daemon();
+        sim.pass(20_000);
+    }
+    assert!(sim.count_calls("cloud create") >= 6, "each life has tried");
+    let attempts: Vec<i64> = others.iter().map(|uuid| lock_count(&sim, uuid)).collect();
+    // The first life has seen one creation succeed, and so has tried two at once; no other has tried more than one.
+    assert_eq!(attempts, [0, 0, 0, 0, 0, 0, 1, 1]);
+}
+
+#[test]
 fn a_raised_quota_is_found_out_although_no_instance_has_ended() {
     // Facts K16, S11, W20.
     let mut setup = small(3);

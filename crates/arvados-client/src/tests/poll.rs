@@ -1,6 +1,6 @@
 //! Paging and looking up (facts Q8 to Q11, Q16).
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use dispatch_model::ContainerId;
 use serde_json::{Value, json};
@@ -250,4 +250,24 @@ async fn rows_that_cannot_be_read_are_handed_on() {
     assert_eq!((rows[0], rows[2]), (r#"{"uuid":17}"#, "17"));
     // A page that is not empty proves nothing about the other one.
     assert_eq!((answer.gone, answer.unasked), (vec![], vec![id(2)]));
+}
+
+#[tokio::test]
+async fn a_page_that_hangs_fails_the_poll_long_before_all_pages_would_have_to_be_there() {
+    let api = Api::serve(|seen| {
+        if seen.params["filters"].contains("Queued") {
+            Answer::Silence
+        } else {
+            Answer::Json(json!({"items": []}))
+        }
+    })
+    .await;
+    let began = tokio::time::Instant::now();
+    let deadline = crate::PollDeadline {
+        whole: began + Duration::from_secs(60),
+        page_within: Some(Duration::from_millis(100)),
+    };
+    let poll = client(&api.url()).poll("t1", &[], 100, deadline).await;
+    assert!(matches!(poll, Err(ApiError::TimedOut { .. })), "{poll:?}");
+    assert!(tokio::time::Instant::now() < began + Duration::from_secs(30));
 }

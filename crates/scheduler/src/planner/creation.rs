@@ -40,6 +40,8 @@ pub(super) struct Creation<'a> {
     types: &'a InstanceTypes,
     now: Time,
     n_instances: usize,
+    /// Creations that are under way or ordered by this plan.
+    n_orders: usize,
 }
 
 impl<'a> Creation<'a> {
@@ -49,6 +51,9 @@ impl<'a> Creation<'a> {
             types,
             now,
             n_instances: pool.workers.len(),
+            n_orders: (pool.workers.values())
+                .filter(|worker| worker.instance.is_none())
+                .count(),
         }
     }
 
@@ -72,6 +77,13 @@ impl<'a> Creation<'a> {
     /// One more is to be created.
     pub(super) fn count(&mut self) {
         self.n_instances += 1;
+    }
+
+    /// Whether one more creation may be under way now (facts S10, S11); counts it if so.
+    pub(super) fn may_order(&mut self) -> bool {
+        let may = (self.pool.orders_at_once).is_none_or(|most| self.n_orders < most);
+        self.n_orders += usize::from(may);
+        may
     }
 
     /// How many instances there are, including those that are to be created.

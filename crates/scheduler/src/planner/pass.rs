@@ -1,6 +1,6 @@
 //! One pass over the waiting containers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dispatch_model::{
     ContainerState, HoldCause, Now, PoolSnapshot, QueueEntry, QueueSnapshot, Time, WorkerId,
@@ -17,6 +17,10 @@ use super::{
     standing::{self, Runners, Standing},
 };
 use crate::{Create, Limits, Plan, Recovery, UnlockReason, Wait};
+
+/// A container about which a call is under way keeps others from ordering an instance no longer than this after the
+/// last news of it.
+const CALL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes a plan.
 pub(super) fn run(
@@ -218,12 +222,23 @@ impl<'a> Pass<'a> {
             Creatable::Type(instance_type) => match self.creation.obstacle() {
                 None => {
                     self.creation.count();
-                    let place = self.places.add_new(&instance_type);
+                    let later = !self.is_locked_long_since(index) && !self.creation.may_order();
+                    let place = self.places.add_new(&instance_type, later);
                     self.map(index, place);
                 }
                 Some(obstacle) => self.wait_for_instance(waiting, obstacle),
             },
         }
+    }
+
+    /// Whether a call about a container takes so long that others should not wait for what it brings (facts S1).
+    fn is_locked_long_since(&mut self, index: usize) -> bool {
+        let entry = self.entries[index];
+        let patient_until = entry.as_of + CALL_PATIENCE;
+        if entry.busy {
+            self.wait_for_release(Some(patient_until));
+        }
+        entry.busy && self.now.time >= patient_until
     }
 
     /// Gives a container room, and orders what brings it there.
@@ -234,7 +249,20 @@ impl<'a> Pass<'a> {
         self.n_supervisors += usize::from(entry.supervisor);
         let place = self.places.get(place_index);
         let worker = place.worker.map(|worker| worker.id);
-        let readiness = place.readiness;
+        let (readiness, was_ready) = (place.readiness, place.was_ready());
+        // An attempt is not risked on an instance that may never answer again, nor more than one on an instance that
+        // the account may not allow.
+        let risky = self.pool.orders_at_once.is_some() && place.is_unsure();
+        // Nor on anything but a ready worker while those that were found have not said what runs on them: the room
+        // that they seem to have may be taken.
+        let recovering = self.recovery.over_since(self.now.time).is_none();
+        let lock = match readiness {
+            Readiness::Ready => true,
+            Readiness::Coming | Readiness::New => {
+                !was_ready && !place.later && !recovering && (!risky || place.mapped == 1)
+            }
+        };
+        let order = worker.is_none() && !place.later;
         let instance_type = place.instance_type.name.clone();
         self.plan.figures.allocated_not_started += usize::from(readiness != Readiness::Ready);
         let locked = entry.state == ContainerState::Locked;
@@ -242,6 +270,10 @@ impl<'a> Pass<'a> {
         self.waits[index] = Some(match (worker, readiness) {
             _ if locked && !usable => Wait::Recovering,
             (Some(worker), Readiness::Ready) => Wait::AboutToStart { worker },
+            (Some(worker), _) if was_ready => Wait::NotAnswering {
+                worker,
+                instance_type: instance_type.clone(),
+            },
             (worker, _) => Wait::Boot {
                 worker,
                 instance_type: instance_type.clone(),
@@ -250,12 +282,14 @@ impl<'a> Pass<'a> {
         if entry.busy {
             // It keeps its room; what is to be done is seen when the call has been answered (facts S2).
         } else if !locked {
-            self.plan.lock.push(entry.id.clone());
+            if lock {
+                self.plan.lock.push(entry.id.clone());
+            }
         } else if !usable {
             self.wait_for_release(self.recovery.deadline(self.now.time));
         } else if let (Some(worker), Readiness::Ready) = (worker, readiness) {
             self.plan.start.push((entry.id.clone(), worker));
-        } else if worker.is_none() && self.places.order(place_index) {
+        } else if order && self.places.order(place_index) {
             self.plan.create.push(Create {
                 instance_type,
                 container: entry.id.clone(),

@@ -25,7 +25,7 @@ use super::{
 pub(super) enum Readiness {
     /// Now.
     Ready,
-    /// When it has booted or has said what runs on it (facts S33).
+    /// When it has booted, has said what runs on it (facts S33), or answers again.
     Coming,
     /// When it has been created.
     New,
@@ -57,6 +57,8 @@ pub(super) struct Place<'a> {
     index: u32,
     /// Whether its creation has been ordered.
     ordered: bool,
+    /// Whether its creation must wait for the answers to others.
+    pub(super) later: bool,
     /// Where in the log it was last mentioned.
     logged: usize,
 }
@@ -68,6 +70,18 @@ impl Place<'_> {
             containers: Reverse(self.containers),
             index: self.index,
         }
+    }
+
+    /// Whether it was ready and has not answered since.
+    pub(super) fn was_ready(&self) -> bool {
+        let state = self.worker.map(|worker| worker.state);
+        let in_service = matches!(state, Some(WorkerState::Idle | WorkerState::Running));
+        in_service && self.readiness != Readiness::Ready
+    }
+
+    /// Whether the cloud may yet refuse the instance.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.worker.is_none_or(|worker| worker.instance.is_none())
     }
 
     /// Whether it would have room if it were empty.
@@ -228,6 +242,7 @@ impl<'a> Places<'a> {
             containers: 0,
             index: index as u32,
             ordered: false,
+            later: false,
             logged: usize::MAX,
         });
         self.kinds[kind].members.push(index);
@@ -274,9 +289,10 @@ impl<'a> Places<'a> {
     }
 
     /// Adds an instance that is to be created, of a type that may be.
-    pub(super) fn add_new(&mut self, instance_type: &Arc<InstanceType>) -> usize {
+    pub(super) fn add_new(&mut self, instance_type: &Arc<InstanceType>, later: bool) -> usize {
         let kind = self.by_type[&instance_type.name];
         let index = self.push(kind, None, instance_type, Readiness::New);
+        self.places[index].later = later;
         self.changed(index);
         index
     }

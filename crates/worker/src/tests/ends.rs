@@ -178,6 +178,7 @@ fn a_silent_instance_goes_only_after_a_full_attempt_that_began_after_its_time() 
               > probe w1 list:Always
             55.000s probed w1 no-connection
                 w1 connect failed: connection refused (!)
+            56.000s tick
               > probe w1 list:Always
             59.000s probed w1 list
                 w1 list of runners failed: exit 1 (!)
@@ -217,13 +218,19 @@ fn an_instance_that_answers_again_is_forgiven() {
               > watch w1 [c1]
             10.397s answer
                 w1 connect failed: connection refused (!)
-            20.632s answer
+            11.397s answer
                 w1 connect failed: connection refused (!)
-            30.902s answer
+            13.397s answer
                 w1 connect failed: connection refused (!)
-            40.985s answer
+            17.397s answer
                 w1 connect failed: connection refused (!)
-            51.197s answer
+            25.397s answer
+                w1 connect failed: connection refused (!)
+            35.677s answer
+                w1 connect failed: connection refused (!)
+            45.823s answer
+                w1 connect failed: connection refused (!)
+            55.989s answer
                 w1 connect failed: connection refused (!)
             200.000s show
                 w1 i-1 small running run takes-work known

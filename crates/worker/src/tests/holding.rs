@@ -103,22 +103,28 @@ fn held_instances_stay_whatever_happens_but_the_kill_call() {
             31.000s tagged w1
             142.842s answer
                 w1 connect failed: connection refused (!)
-            153.207s answer
+            143.842s answer
                 w1 connect failed: connection refused (!)
-            163.638s answer
+            145.842s answer
                 w1 connect failed: connection refused (!)
-            173.848s answer
+            149.842s answer
                 w1 connect failed: connection refused (!)
-            183.854s answer
+            157.842s answer
+                w1 connect failed: connection refused (!)
+            167.958s answer
+                w1 connect failed: connection refused (!)
+            177.980s answer
+                w1 connect failed: connection refused (!)
+            188.354s answer
                 w1 connect failed: connection refused (!)
             192.749s answer
                 w1 connect failed: connection refused (!)
-            202.771s answer
+            203.144s answer
                 w1 connect failed: connection refused (!)
-            213.145s answer
+            213.364s answer
                 w1 connect failed: connection refused (!)
             215.000s shutdown w1
-            223.369s answer
+            223.611s answer
                 w1 broken: it reports that it is broken
             230.000s show
                 w1 i-1 small idle hold known (it reports that it is broken)

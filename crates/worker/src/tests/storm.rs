@@ -320,7 +320,11 @@ impl Storm {
                 ..
             } => {
                 let view = &self.pool.snapshot().workers[worker];
-                self.must(view.takes_work, "a start goes only where work is wanted");
+                // It took work when the start was admitted; since then only its answers may have failed, or its
+                // tag may have become full.
+                let in_service = matches!(view.state, WorkerState::Idle | WorkerState::Running)
+                    && view.idle_behavior == IdleBehavior::Run;
+                self.must(in_service, "a start goes only where work is wanted");
                 let views = &self.pool.snapshot().runners[container];
                 self.must(views.len() == 1, "a container is started on one worker");
                 self.check_gpus(*worker, container, gpus);
