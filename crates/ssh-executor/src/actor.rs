@@ -267,7 +267,9 @@ impl Actor {
             return false;
         };
         self.stuck_since = None;
-        self.ops.push(Op::new(job, Instant::now()));
+        let now = Instant::now();
+        self.ops.push(Op::new(job, now));
+        self.look_at = self.look_at.min(self.pulse.look_by(now));
         true
     }
 
@@ -345,7 +347,7 @@ impl Actor {
             return Ok(());
         }
         let silence = self.socket.silence().map_err(|error| error.to_string())?;
-        self.look_at = match self.pulse.look(silence, now) {
+        self.look_at = match self.pulse.look(silence, self.ops.is_empty(), now) {
             Verdict::Fine { again_at } => again_at,
             Verdict::Ask { again_at } => {
                 self.ask_for_a_sign();

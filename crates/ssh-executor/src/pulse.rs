@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// A connection on which nothing runs may be silent for so many times as long: whoever uses it next will see whether
+/// it lives, and hundreds of idle ones cost more for their signs of life than for all they do.
+const PATIENCE_WITH_IDLE: f64 = 2.5;
+
 /// What follows from a look at the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
@@ -45,8 +49,18 @@ impl Pulse {
         }
     }
 
-    /// `silence`: for how long nothing came.
-    pub(crate) fn look(&mut self, silence: Duration, now: Instant) -> Verdict {
+    /// When to look at the latest, now that something is to run.
+    pub(crate) fn look_by(&self, now: Instant) -> Instant {
+        now + self.keepalive
+    }
+
+    /// `silence`: for how long nothing came; `idle`: nothing runs.
+    pub(crate) fn look(&mut self, silence: Duration, idle: bool, now: Instant) -> Verdict {
+        let keepalive = if idle {
+            self.keepalive.mul_f64(PATIENCE_WITH_IDLE)
+        } else {
+            self.keepalive
+        };
         // The kernel counts in ticks of some milliseconds, so an answer seems to have come before the question. Nothing
         // else can have: there was silence for `keepalive` when we asked.
         let answered = |asked_at| silence < now - asked_at + self.keepalive / 2;
@@ -58,14 +72,14 @@ impl Pulse {
             Some(asked_at) => Verdict::Fine {
                 again_at: (now + self.keepalive).min(asked_at + self.patience),
             },
-            None if silence >= self.keepalive => {
+            None if silence >= keepalive => {
                 self.asked_at = Some(now);
                 Verdict::Ask {
                     again_at: now + self.keepalive.min(self.patience),
                 }
             }
             None => Verdict::Fine {
-                again_at: now + self.keepalive - silence,
+                again_at: now + keepalive - silence,
             },
         }
     }
@@ -82,14 +96,14 @@ mod tests {
         let start = Instant::now();
         let mut pulse = Pulse::new(15 * SECOND, 45 * SECOND);
         assert_eq!(
-            pulse.look(2 * SECOND, start),
+            pulse.look(2 * SECOND, false, start),
             Verdict::Fine {
                 again_at: start + 13 * SECOND
             }
         );
         let asked = start + 13 * SECOND;
         assert_eq!(
-            pulse.look(15 * SECOND, asked),
+            pulse.look(15 * SECOND, false, asked),
             Verdict::Ask {
                 again_at: asked + 15 * SECOND
             }
@@ -97,25 +111,28 @@ mod tests {
         // The answer came at once.
         let later = asked + 15 * SECOND;
         assert_eq!(
-            pulse.look(15 * SECOND - SECOND / 100, later),
+            pulse.look(15 * SECOND - SECOND / 100, false, later),
             Verdict::Fine {
                 again_at: later + SECOND / 100
             }
         );
         let asked = later + SECOND;
         assert_eq!(
-            pulse.look(16 * SECOND, asked),
+            pulse.look(16 * SECOND, false, asked),
             Verdict::Ask {
                 again_at: asked + 15 * SECOND
             }
         );
         assert_eq!(
-            pulse.look(31 * SECOND, asked + 15 * SECOND),
+            pulse.look(31 * SECOND, false, asked + 15 * SECOND),
             Verdict::Fine {
                 again_at: asked + 30 * SECOND
             }
         );
-        assert_eq!(pulse.look(46 * SECOND, asked + 30 * SECOND), Verdict::Dead);
+        assert_eq!(
+            pulse.look(46 * SECOND, false, asked + 30 * SECOND),
+            Verdict::Dead
+        );
     }
 
     #[test]
@@ -123,13 +140,13 @@ mod tests {
         let start = Instant::now();
         let mut pulse = Pulse::new(15 * SECOND, 45 * SECOND);
         assert!(matches!(
-            pulse.look(15 * SECOND, start),
+            pulse.look(15 * SECOND, false, start),
             Verdict::Ask { .. }
         ));
         let later = start + 15 * SECOND;
         let seems = 15 * SECOND + Duration::from_millis(4);
         assert!(
-            matches!(pulse.look(seems, later), Verdict::Ask { .. }),
+            matches!(pulse.look(seems, false, later), Verdict::Ask { .. }),
             "the next question, not the wait for an answer"
         );
     }
@@ -139,10 +156,26 @@ mod tests {
         let start = Instant::now();
         let mut pulse = Pulse::new(15 * SECOND, 45 * SECOND);
         assert_eq!(
-            pulse.look(900 * SECOND, start),
+            pulse.look(900 * SECOND, false, start),
             Verdict::Ask {
                 again_at: start + 15 * SECOND
             }
         );
+    }
+
+    #[test]
+    fn an_idle_connection_may_be_silent_for_longer() {
+        let start = Instant::now();
+        let mut pulse = Pulse::new(16 * SECOND, 48 * SECOND);
+        assert_eq!(
+            pulse.look(20 * SECOND, true, start),
+            Verdict::Fine {
+                again_at: start + 20 * SECOND
+            }
+        );
+        assert_eq!(pulse.look_by(start), start + 16 * SECOND);
+        let ask = |again_at| Verdict::Ask { again_at };
+        let again_at = start + 16 * SECOND;
+        assert_eq!(pulse.look(40 * SECOND, true, start), ask(again_at));
     }
 }
