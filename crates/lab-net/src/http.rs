@@ -40,11 +40,27 @@ impl Reply {
     }
 }
 
+/// Headers beside the content type.
+pub(crate) type Headers = Vec<(&'static str, String)>;
+
 /// Answers one request.
 pub(crate) type Handler = Arc<dyn Fn(Request<Bytes>) -> Reply + Send + Sync>;
 
+/// Answers one request, with headers.
+pub(crate) type HandlerWithHeaders = Arc<dyn Fn(Request<Bytes>) -> (Reply, Headers) + Send + Sync>;
+
 /// Serves until it is dropped, connections included.
 pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, handler: Handler) {
+    let handler = Arc::new(move |request| (handler(request), Headers::new()));
+    serve_with_headers(listener, tls, handler).await;
+}
+
+/// Serves until it is dropped, connections included.
+pub(crate) async fn serve_with_headers(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    handler: HandlerWithHeaders,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -63,7 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, handl
     }
 }
 
-async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, handler: Handler) {
+async fn connection(stream: TcpStream, tls: Option<TlsAcceptor>, handler: HandlerWithHeaders) {
     let _ = stream.set_nodelay(true);
     match tls {
         None => exchange(stream, handler).await,
@@ -88,7 +104,10 @@ impl From<Infallible> for Lost {
     }
 }
 
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, handler: Handler) {
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    handler: HandlerWithHeaders,
+) {
     let service = service_fn(move |request: Request<Incoming>| -> Exchange {
         let handler = handler.clone();
         Box::pin(answer(request, handler))
@@ -105,13 +124,13 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S,
 
 async fn answer(
     request: Request<Incoming>,
-    handler: Handler,
+    handler: HandlerWithHeaders,
 ) -> Result<Response<Full<Bytes>>, Lost> {
     let (parts, body) = request.into_parts();
     let Ok(body) = Limited::new(body, BODY_MAX_BYTES).collect().await else {
         return Ok(response(413, "text/plain", b"request too large\n".to_vec()));
     };
-    let reply = handler(Request::from_parts(parts, body.to_bytes()));
+    let (reply, headers) = handler(Request::from_parts(parts, body.to_bytes()));
     match reply.when {
         When::After(0) => {}
         When::After(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
@@ -122,7 +141,13 @@ async fn answer(
         // Ends when the client does.
         When::Never => std::future::pending().await,
     }
-    Ok(response(reply.status, reply.content_type, reply.body))
+    let mut response = response(reply.status, reply.content_type, reply.body);
+    for (name, value) in headers {
+        if let Ok(value) = http::HeaderValue::from_str(&value) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    Ok(response)
 }
 
 fn response(status: u16, content_type: &'static str, body: Vec<u8>) -> Response<Full<Bytes>> {

@@ -4,6 +4,7 @@
 //! It carries requests to the world and answers back, after the time that the world says. It decides nothing, and
 //! knows nothing of the dispatcher.
 
+mod azure;
 mod clock;
 mod cluster_config;
 mod control;
@@ -19,6 +20,7 @@ mod ssh;
 mod sshd;
 mod tls;
 
+pub use azure::{AzureApi, AzureBad, AzureInjection, AzureRequest, AzureSettings};
 pub use cluster_config::ClusterConfig;
 pub use dispatch_lab as world;
 pub use ec2::{Bad, Ec2Api, Ec2Settings, Injection, Subnet};

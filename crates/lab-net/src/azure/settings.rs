@@ -1,0 +1,166 @@
+//! What the Azure API is like, and what goes wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What goes wrong with one request.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AzureBad {
+    /// It is refused: HTTP status, code and message.
+    Refused(u16, String, String),
+    /// It is throttled, with this `Retry-After`.
+    Throttled(Option<String>),
+    /// It is carried out; the connection ends without an answer.
+    Lost,
+    /// The connection ends without an answer; it is carried out so many ms later.
+    Late(u64),
+    /// It is carried out; the answer never comes.
+    Silent,
+    /// It is carried out; the answer ends in the middle.
+    CutOff,
+    /// It is not carried out; something on the way answers 502 in HTML.
+    BadGateway,
+}
+
+/// The next requests of one kind that go wrong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AzureInjection {
+    /// GET, PUT, PATCH, DELETE, POST.
+    pub method: String,
+    /// What the path contains, in any case.
+    pub path: String,
+    /// How many requests.
+    pub times: usize,
+    /// How.
+    pub bad: AzureBad,
+}
+
+impl AzureInjection {
+    /// The next request with this method whose path contains this.
+    pub fn next(method: &str, path: &str, bad: AzureBad) -> AzureInjection {
+        AzureInjection {
+            method: method.into(),
+            path: path.into(),
+            times: 1,
+            bad,
+        }
+    }
+
+    /// As many as this.
+    #[must_use]
+    pub fn times(mut self, times: usize) -> AzureInjection {
+        self.times = times;
+        self
+    }
+}
+
+/// Everything that can be set; it may change while the API is served.
+#[derive(Clone, PartialEq, Debug)]
+pub struct AzureSettings {
+    /// The subscription.
+    pub subscription: String,
+    /// The tenant, and the application that may call.
+    pub tenant: String,
+    /// Its id.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: String,
+    /// Client ids of user-assigned identities of the host that asks the metadata service.
+    pub identities: BTreeSet<String>,
+    /// How long tokens last, seconds.
+    pub token_secs: u64,
+    /// The region.
+    pub location: String,
+    /// Resource groups that there are.
+    pub resource_groups: BTreeSet<String>,
+    /// Names of managed images and of gallery images.
+    pub images: BTreeSet<String>,
+    /// Names of subnets, of any network.
+    pub subnets: BTreeSet<String>,
+    /// The largest page of a list.
+    pub page: usize,
+    /// Whether the last page names itself as the next.
+    pub repeats_page: bool,
+    /// Whether lists write the names of resource groups in capitals, as Azure does at times.
+    pub capitals: bool,
+    /// Whether lists hold odd rows: a VM without network interface, null tags, interfaces without anything, nulls.
+    pub odd_rows: bool,
+    /// How long making a VM takes, ms.
+    pub create_ms: u64,
+    /// How long deleting one takes, ms.
+    pub delete_ms: u64,
+    /// How long making a network interface takes, ms.
+    pub nic_ms: u64,
+    /// `Retry-After` of operations, seconds.
+    pub retry_after: Option<u64>,
+    /// For how long after its PUT a VM is not found by GET, ms.
+    pub unknown_ms: u64,
+    /// For how long a create that failed keeps its network interface, ms.
+    pub reserved_ms: u64,
+    /// Whether the documented buckets limit calls, and how much faster than in life they fill.
+    pub bucket_speed: Option<f64>,
+    /// What throttled calls carry as `Retry-After`; `None`: the seconds until there is a token again.
+    pub throttle_header: Option<Option<String>>,
+    /// How many cores of a family may run.
+    pub family_cores: BTreeMap<String, u32>,
+    /// How many cores may run in the region.
+    pub cores: Option<u32>,
+    /// How many cores of spot VMs may run in the region.
+    pub spot_cores: Option<u32>,
+    /// Whether quota refusals do not say which quota is full.
+    pub silent_quota: bool,
+    /// Sizes that are refused with SkuNotAvailable.
+    pub sold_out: BTreeSet<String>,
+    /// Creates of these sizes are accepted and fail: code and message.
+    pub failing: BTreeMap<String, (String, String)>,
+    /// Whether deleted VMs leave their network interfaces and disks behind in spite of `deleteOption`.
+    pub leaves_leftovers: bool,
+    /// Share of writes whose answer is lost, and of those that are carried out late, their answer lost as well.
+    pub lost_rate: f64,
+    /// See `lost_rate`.
+    pub late_rate: f64,
+    /// Actions that nobody here has the permission for.
+    pub forbidden: BTreeSet<String>,
+    /// What goes wrong next.
+    pub injections: Vec<AzureInjection>,
+}
+
+impl Default for AzureSettings {
+    fn default() -> AzureSettings {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        AzureSettings {
+            subscription: "00000000-0000-4000-8000-00000000000a".into(),
+            tenant: "lab-tenant".into(),
+            client_id: "lab-client".into(),
+            client_secret: "lab-client-secret".into(),
+            identities: names(&["lab-identity"]),
+            token_secs: 3600,
+            location: "centralus".into(),
+            resource_groups: names(&["vms", "net", "images"]),
+            images: names(&["lab-image"]),
+            subnets: names(&["subnet"]),
+            page: 50,
+            repeats_page: false,
+            capitals: false,
+            odd_rows: false,
+            create_ms: 20,
+            delete_ms: 10,
+            nic_ms: 0,
+            retry_after: Some(1),
+            unknown_ms: 0,
+            reserved_ms: 180_000,
+            bucket_speed: None,
+            throttle_header: None,
+            family_cores: BTreeMap::new(),
+            cores: None,
+            spot_cores: None,
+            silent_quota: false,
+            sold_out: BTreeSet::new(),
+            failing: BTreeMap::new(),
+            leaves_leftovers: false,
+            lost_rate: 0.0,
+            late_rate: 0.0,
+            forbidden: BTreeSet::new(),
+            injections: Vec::new(),
+        }
+    }
+}
