@@ -6,9 +6,17 @@ use std::collections::BTreeMap;
 use dispatch_cloud::Tags;
 
 /// What waits to be changed, by VM.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Coalescer<R> {
     vms: BTreeMap<String, Waiting<R>>,
+}
+
+impl<R> Default for Coalescer<R> {
+    fn default() -> Coalescer<R> {
+        Coalescer {
+            vms: BTreeMap::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -36,8 +44,8 @@ impl<R> Default for Waiting<R> {
 /// What the caller whose turn it is must do.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum Turn<R> {
-    /// Send these: its own and those of others who wait.
-    Send(Tags),
+    /// Send these: its own and those of others who wait, up to this batch.
+    Send(Tags, u64),
     /// Nothing: another's call carried its change, with this result.
     Told(R),
 }
@@ -54,20 +62,20 @@ impl<R: Clone> Coalescer<R> {
     /// No other call about this VM is under way: what is left to do for the one who joined this batch?
     pub(crate) fn turn(&mut self, vm: &str, batch: u64) -> Turn<R> {
         let waiting = self.vms.entry(vm.to_owned()).or_default();
-        if let Some(result) = waiting.results.get(&batch) {
+        // The first call that carried it counts.
+        if let Some((_, result)) = waiting.results.range(batch..).next() {
             return Turn::Told(result.clone());
         }
-        if batch == waiting.batch {
-            waiting.batch += 1;
-        }
+        let collected = waiting.batch;
+        waiting.batch += 1;
         // A batch whose sender gave up has lost nothing: its tags went back to those that wait.
-        Turn::Send(std::mem::take(&mut waiting.tags))
+        Turn::Send(std::mem::take(&mut waiting.tags), collected)
     }
 
-    /// The batch was sent.
-    pub(crate) fn sent(&mut self, vm: &str, batch: u64, result: R) {
+    /// Everything up to this batch was sent.
+    pub(crate) fn sent(&mut self, vm: &str, collected: u64, result: R) {
         if let Some(waiting) = self.vms.get_mut(vm) {
-            waiting.results.insert(batch, result);
+            waiting.results.insert(collected, result);
         }
     }
 
@@ -101,21 +109,27 @@ mod tests {
             .collect()
     }
 
+    fn sends(turn: Turn<u8>) -> (Tags, u64) {
+        match turn {
+            Turn::Send(tags, collected) => (tags, collected),
+            Turn::Told(result) => panic!("told {result}"),
+        }
+    }
+
     #[test]
     fn changes_that_come_during_a_call_go_together_in_the_next() {
         let mut coalescer: Coalescer<u8> = Coalescer::default();
         let first = coalescer.join("vm", &tags(&[("a", "1")]));
-        assert_eq!(coalescer.turn("vm", first), Turn::Send(tags(&[("a", "1")])));
+        let (sent, collected) = sends(coalescer.turn("vm", first));
+        assert_eq!(sent, tags(&[("a", "1")]));
         // While it is under way:
         let second = coalescer.join("vm", &tags(&[("a", "2"), ("b", "1")]));
         let third = coalescer.join("vm", &tags(&[("a", "3")]));
-        coalescer.sent("vm", first, 7);
+        coalescer.sent("vm", collected, 7);
         coalescer.leave("vm");
-        assert_eq!(
-            coalescer.turn("vm", second),
-            Turn::Send(tags(&[("a", "3"), ("b", "1")]))
-        );
-        coalescer.sent("vm", second, 8);
+        let (sent, collected) = sends(coalescer.turn("vm", second));
+        assert_eq!(sent, tags(&[("a", "3"), ("b", "1")]));
+        coalescer.sent("vm", collected, 8);
         coalescer.leave("vm");
         assert_eq!(coalescer.turn("vm", third), Turn::Told(8));
         coalescer.leave("vm");
@@ -127,29 +141,25 @@ mod tests {
         let mut coalescer: Coalescer<u8> = Coalescer::default();
         let a = coalescer.join("a", &tags(&[("x", "1")]));
         let b = coalescer.join("b", &tags(&[("x", "2")]));
-        assert_eq!(coalescer.turn("a", a), Turn::Send(tags(&[("x", "1")])));
-        assert_eq!(coalescer.turn("b", b), Turn::Send(tags(&[("x", "2")])));
+        assert_eq!(sends(coalescer.turn("a", a)).0, tags(&[("x", "1")]));
+        assert_eq!(sends(coalescer.turn("b", b)).0, tags(&[("x", "2")]));
     }
 
     #[test]
-    fn a_change_whose_sender_gave_up_is_sent_by_the_next() {
+    fn a_change_whose_sender_gave_up_is_sent_by_the_next_and_each_is_told_what_came_of_its_own() {
         let mut coalescer: Coalescer<u8> = Coalescer::default();
         let first = coalescer.join("vm", &tags(&[("a", "1")]));
         let also_first = coalescer.join("vm", &tags(&[("b", "1")]));
-        let Turn::Send(taken) = coalescer.turn("vm", first) else {
-            panic!("it is to be sent");
-        };
+        let (taken, _) = sends(coalescer.turn("vm", first));
         let second = coalescer.join("vm", &tags(&[("a", "2")]));
         coalescer.take_back("vm", taken);
         coalescer.leave("vm");
-        assert_eq!(
-            coalescer.turn("vm", also_first),
-            Turn::Send(tags(&[("a", "2"), ("b", "1")]))
-        );
-        coalescer.sent("vm", also_first, 1);
+        let (sent, collected) = sends(coalescer.turn("vm", also_first));
+        assert_eq!(sent, tags(&[("a", "2"), ("b", "1")]));
+        coalescer.sent("vm", collected, 1);
         coalescer.leave("vm");
-        // Its own change went along; sending nothing more would be right as well.
-        assert_eq!(coalescer.turn("vm", second), Turn::Send(Tags::new()));
+        // Its own change went along.
+        assert_eq!(coalescer.turn("vm", second), Turn::Told(1));
         coalescer.leave("vm");
         assert!(coalescer.vms.is_empty());
     }

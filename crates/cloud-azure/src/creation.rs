@@ -40,8 +40,8 @@ pub(crate) enum Heard<E> {
     Fine,
     /// The network interface is there and still being made.
     NotReady,
-    /// There is none of that name.
-    Absent,
+    /// There is none of that name; said of a PUT: something that it needs is not there.
+    Absent(E),
     /// It was there already, so nothing was put.
     Exists,
     /// Certainly not done.
@@ -126,8 +126,9 @@ impl<E: Clone> Creation<E> {
             (Ask::PutNic, Heard::Unknown(error)) | (Ask::GetNic, Heard::Unknown(error)) => {
                 self.again(Ask::GetNic, error, now)
             }
-            (Ask::GetNic | Ask::PutNic, Heard::Absent) => self.ask(Ask::PutNic, now),
-            (Ask::PutNic | Ask::GetNic, Heard::Refused(error)) => {
+            (Ask::GetNic, Heard::Absent(_)) => self.ask(Ask::PutNic, now),
+            (Ask::PutNic, Heard::Refused(error) | Heard::Absent(error))
+            | (Ask::GetNic, Heard::Refused(error)) => {
                 // Nothing was made, unless an earlier try whose outcome was unknown did.
                 if self.unknown > 0 || self.vm_in_doubt {
                     self.clean_up(error, now)
@@ -146,14 +147,12 @@ impl<E: Clone> Creation<E> {
                 self.again(Ask::GetVm, error, now)
             }
             (Ask::GetVm, Heard::Unknown(error)) => self.again(Ask::GetVm, error, now),
-            (Ask::GetVm, Heard::Absent) => self.ask(Ask::PutNic, now),
+            (Ask::GetVm, Heard::Absent(_)) => self.ask(Ask::PutNic, now),
             (Ask::GetVm, Heard::Refused(error)) => {
                 // That we may not look does not mean that there is none.
                 Next::Done(Outcome::Unknown(error))
             }
-            (Ask::PutVm, Heard::Refused(error)) => self.clean_up(error, now),
-            // The network interface vanished under us, or the resource group did.
-            (Ask::PutVm, Heard::Absent) => self.ask(Ask::PutNic, now),
+            (Ask::PutVm, Heard::Refused(error) | Heard::Absent(error)) => self.clean_up(error, now),
             (Ask::DeleteNic, _) => match self.refused.take() {
                 Some(error) => Next::Done(Outcome::Refused(error)),
                 None => Next::Done(Outcome::Destroyed),
@@ -258,7 +257,7 @@ mod tests {
             &all(&[
                 Heard::Fine,
                 Heard::Unknown("cut"),
-                Heard::Absent,
+                Heard::Absent("none"),
                 Heard::Fine,
                 Heard::Exists,
             ]),
@@ -275,7 +274,7 @@ mod tests {
             false,
             &all(&[
                 Heard::Unknown("cut"),
-                Heard::Absent,
+                Heard::Absent("none"),
                 Heard::Fine,
                 Heard::Fine,
             ]),
@@ -329,7 +328,7 @@ mod tests {
         );
         check(
             true,
-            &all(&[Heard::Absent, Heard::Fine, Heard::Fine]),
+            &all(&[Heard::Absent("none"), Heard::Fine, Heard::Fine]),
             expect![[r#"
                 0.000s GetVm
                 0.000s PutNic
@@ -379,9 +378,9 @@ mod tests {
             false,
             &all(&[
                 Heard::Unknown("cut"),
-                Heard::Absent,
+                Heard::Absent("none"),
                 Heard::Refused("full"),
-                Heard::Absent,
+                Heard::Absent("none"),
             ]),
             expect![[r#"
                 0.000s PutNic
@@ -408,7 +407,7 @@ mod tests {
             &[
                 (Heard::Fine, false),
                 (Heard::Unknown("cut"), false),
-                (Heard::Absent, true),
+                (Heard::Absent("none"), true),
             ],
             expect![[r#"
                 0.000s PutNic
@@ -424,11 +423,24 @@ mod tests {
         let answers: [H; 6] = [
             Heard::Fine,
             Heard::NotReady,
-            Heard::Absent,
+            Heard::Absent("none"),
             Heard::Exists,
             Heard::Refused("no"),
             Heard::Unknown("?"),
         ];
+        // Cycles of up to three answers for ever, the worst there is.
+        for cycle in 0..answers.len().pow(3) {
+            for sent_before in [false, true] {
+                let (mut creation, mut next) = Creation::begin(sent_before, 1, Time::ZERO);
+                let mut asked = 0;
+                while let Next::Ask(_, at) = next {
+                    let which = cycle / answers.len().pow(asked % 3) % answers.len();
+                    next = creation.heard(answers[which].clone(), false, at);
+                    asked += 1;
+                    assert!(asked < 500, "cycle {cycle}");
+                }
+            }
+        }
         // A fixed generator: each seed is one life.
         for seed in 0..20_000_u64 {
             let mut luck = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

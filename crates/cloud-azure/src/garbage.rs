@@ -153,6 +153,7 @@ impl Spared {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn is_in_flight(&self, vm: &str) -> bool {
         self.in_flight.contains_key(vm)
     }

@@ -25,6 +25,7 @@ impl Names {
     }
 
     /// The names of what belongs to a VM of this name.
+    #[cfg(test)]
     pub(crate) fn of_vm(name: &str) -> Names {
         Names {
             vm: name.to_owned(),

@@ -1,0 +1,160 @@
+//! One subscription in one region: what makes calls, what is remembered between them, and what goes on in the
+//! background.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use dispatch_cloud::{CloudError, DriverContext, Tags};
+use dispatch_model::{InstanceId, Time};
+use tokio::task::JoinSet;
+
+use crate::{
+    atlas::Reach,
+    calls::{Action, Calls},
+    coalesce::Coalescer,
+    failure::Failure,
+    garbage::{Ages, Rule},
+    memory::Memory,
+    names,
+    parameters::Parameters,
+    quota::{self, Sizes, Usages},
+};
+
+/// The families of sizes change with new sizes alone; without permission it is not asked for all the time.
+const SIZES_GOOD: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+const SIZES_AGAIN: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// The account.
+pub(crate) struct Account {
+    /// For what goes on in the background, which must not keep it alive.
+    pub(crate) me: Weak<Account>,
+    pub(crate) calls: Calls,
+    pub(crate) parameters: Parameters,
+    pub(crate) context: DriverContext,
+    pub(crate) rule: Rule,
+    /// Changes of tags, which share calls; one call about a VM at a time.
+    pub(crate) changes: Mutex<Coalescer<Result<(), CloudError>>>,
+    pub(crate) changing: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    memory: Mutex<Memory>,
+    tasks: Mutex<JoinSet<()>>,
+    /// `None` inside: they could not be read. Held while they are read, so that they are read once.
+    sizes: tokio::sync::Mutex<Option<(Option<Arc<Sizes>>, Time)>>,
+    #[cfg(test)]
+    pub(crate) mutant: Option<crate::mutants::Mutant>,
+}
+
+impl Account {
+    pub(crate) fn new(
+        calls: Calls,
+        parameters: Parameters,
+        context: DriverContext,
+        ages: Ages,
+        #[cfg(test)] mutant: Option<crate::mutants::Mutant>,
+    ) -> Arc<Account> {
+        let rule = Rule {
+            prefix: names::prefix(&context.instance_set_id),
+            owner: (
+                format!("{}InstanceSetID", context.tag_key_prefix),
+                context.instance_set_id.clone(),
+            ),
+            dangling_after: parameters.dangling_after,
+            ages,
+        };
+        Arc::new_cyclic(|me| Account {
+            me: me.clone(),
+            calls,
+            parameters,
+            context,
+            rule,
+            changes: Mutex::default(),
+            changing: Mutex::default(),
+            memory: Mutex::default(),
+            tasks: Mutex::default(),
+            sizes: tokio::sync::Mutex::default(),
+            #[cfg(test)]
+            mutant,
+        })
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.calls.now()
+    }
+
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The cloud's name for a VM of ours.
+    pub(crate) fn id(&self, vm: &str) -> InstanceId {
+        InstanceId::new(self.parameters.places.vm(vm))
+    }
+
+    /// Lets something go on in the background; it ends with the account.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    /// Which quota keeps another VM of this size from being made, where Azure did not say.
+    pub(crate) async fn which_quota(&self, size: &str, spot: bool) -> Option<Reach> {
+        let path = self.parameters.places.usages(&self.parameters.location);
+        let mut usages = Usages::default();
+        match self.calls.list(Action::Usages, &path, None).await {
+            Ok((rows, _)) => usages.add(&serde_json::json!({ "value": rows })),
+            Err(failure) => self.cannot_read("the quotas", Action::Usages, &failure),
+        }
+        let sizes = self.sizes().await.unwrap_or_default();
+        quota::full(&sizes, &usages, size, spot)
+    }
+
+    async fn sizes(&self) -> Option<Arc<Sizes>> {
+        let mut known = self.sizes.lock().await;
+        if let Some((sizes, until)) = &*known
+            && self.now() < *until
+        {
+            return sizes.clone();
+        }
+        let filter = format!("location eq '{}'", self.parameters.location);
+        let path = self.parameters.places.skus();
+        let answer = self.calls.list(Action::Sizes, &path, Some(&filter)).await;
+        let (sizes, lasts) = match answer {
+            Ok((rows, _)) => {
+                let mut sizes = Sizes::default();
+                sizes.add(&serde_json::json!({ "value": rows }));
+                (Some(Arc::new(sizes)), SIZES_GOOD)
+            }
+            Err(failure) => {
+                self.cannot_read("the families of sizes", Action::Sizes, &failure);
+                (None, SIZES_AGAIN)
+            }
+        };
+        *known = Some((sizes.clone(), self.now() + lasts));
+        sizes
+    }
+
+    fn cannot_read(&self, what: &str, action: Action, failure: &Failure) {
+        let error = self
+            .calls
+            .error(action, failure, dispatch_model::CloudErrorClass::Transient);
+        tracing::warn!(%error, "{what} cannot be read: a full quota holds the size alone");
+    }
+
+    /// Whether a VM of these tags is one of ours.
+    pub(crate) fn is_ours(&self, name: &str, tags: &Tags) -> bool {
+        let (key, value) = &self.rule.owner;
+        name.starts_with(&self.rule.prefix) || tags.get(key) == Some(value)
+    }
+}
+
+/// The host's wall clock, for the dates that tags carry.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what is created is dated for whoever comes after us"
+)]
+pub(crate) fn wall() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

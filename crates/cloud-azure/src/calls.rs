@@ -1,0 +1,438 @@
+//! How every call is made: waits for no one, keeps the pace, carries a token, has a deadline, and brings back an answer
+//! or a failure.
+
+use std::{
+    collections::BTreeMap,
+    error::Error as _,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use dispatch_cloud::{Clock, CloudError};
+use dispatch_model::{CloudErrorClass, Time};
+use reqwest::{Client, Method, Response};
+use serde_json::Value;
+use url::Url;
+
+use crate::{
+    atlas::{self, Fault, Kind},
+    endpoints::Endpoints,
+    failure::Failure,
+    lro::Answer,
+    pace::Pace,
+    retry_after,
+    token::Tokens,
+};
+
+const COMPUTE: &str = "2024-07-01";
+const DISKS: &str = "2024-03-02";
+const SKUS: &str = "2021-07-01";
+const NETWORK: &str = "2024-03-01";
+const RESOURCES: &str = "2021-04-01";
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long an answer may take. The resource manager itself gives up after 60 s.
+const ANSWER_WITHIN: Duration = Duration::from_secs(65);
+/// The largest answer that is read: a page of a list is a thousand times smaller.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// A list that has more pages does not end.
+const PAGES_MAX: usize = 2000;
+
+/// What we ask of Azure. It limits the rate of each apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Action {
+    PutVm,
+    GetVm,
+    InstanceView,
+    DeleteVm,
+    ListVms,
+    PutNic,
+    GetNic,
+    DeleteNic,
+    ListNics,
+    ListDisks,
+    DeleteDisk,
+    Usages,
+    Sizes,
+    MergeTags,
+    Operation,
+}
+
+impl Action {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Action::PutVm => "create VM",
+            Action::GetVm => "look at VM",
+            Action::InstanceView => "look into VM",
+            Action::DeleteVm => "delete VM",
+            Action::ListVms => "list VMs",
+            Action::PutNic => "create network interface",
+            Action::GetNic => "look at network interface",
+            Action::DeleteNic => "delete network interface",
+            Action::ListNics => "list network interfaces",
+            Action::ListDisks => "list disks",
+            Action::DeleteDisk => "delete disk",
+            Action::Usages => "read quotas",
+            Action::Sizes => "read sizes",
+            Action::MergeTags => "set tags",
+            Action::Operation => "ask for an operation",
+        }
+    }
+
+    const fn api_version(self) -> &'static str {
+        match self {
+            Action::PutVm
+            | Action::GetVm
+            | Action::InstanceView
+            | Action::DeleteVm
+            | Action::ListVms
+            | Action::Usages
+            | Action::Operation => COMPUTE,
+            Action::ListDisks | Action::DeleteDisk => DISKS,
+            Action::Sizes => SKUS,
+            Action::PutNic | Action::GetNic | Action::DeleteNic | Action::ListNics => NETWORK,
+            Action::MergeTags => RESOURCES,
+        }
+    }
+
+    const fn method(self) -> Method {
+        match self {
+            Action::PutVm | Action::PutNic => Method::PUT,
+            Action::DeleteVm | Action::DeleteNic | Action::DeleteDisk => Method::DELETE,
+            Action::MergeTags => Method::PATCH,
+            Action::GetVm
+            | Action::InstanceView
+            | Action::ListVms
+            | Action::GetNic
+            | Action::ListNics
+            | Action::ListDisks
+            | Action::Usages
+            | Action::Sizes
+            | Action::Operation => Method::GET,
+        }
+    }
+}
+
+/// What makes calls.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    client: Client,
+    /// Uses no proxy.
+    direct: Client,
+    pub(crate) endpoints: Endpoints,
+    tokens: Tokens,
+    clock: Clock,
+    paces: Mutex<BTreeMap<Action, Pace>>,
+    /// How much faster than in life clocks run; 1 but in tests.
+    pub(crate) scale: u32,
+}
+
+/// An answer that is a success.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(crate) struct Good {
+    pub(crate) answer: Answer,
+    /// The cloud's wall clock.
+    pub(crate) date: Option<jiff::Timestamp>,
+}
+
+impl Calls {
+    pub(crate) fn new(
+        endpoints: Endpoints,
+        tokens: Tokens,
+        clock: Clock,
+        scale: u32,
+    ) -> Result<Calls, CloudError> {
+        let client = |direct: bool| {
+            let mut builder = Client::builder()
+                .connect_timeout(CONNECT_WITHIN)
+                .timeout(ANSWER_WITHIN)
+                // A redirect would carry the token along.
+                .redirect(reqwest::redirect::Policy::none())
+                .user_agent(concat!(
+                    "arvados-dispatch-cloud/",
+                    env!("CARGO_PKG_VERSION")
+                ));
+            if direct {
+                builder = builder.no_proxy();
+            }
+            builder.build().map_err(|error| {
+                CloudError::new(
+                    CloudErrorClass::Refused,
+                    format!("cannot make HTTP requests: {error}"),
+                )
+            })
+        };
+        Ok(Calls {
+            client: client(false)?,
+            direct: client(true)?,
+            endpoints,
+            tokens,
+            clock,
+            paces: Mutex::default(),
+            scale: scale.max(1),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
+    }
+
+    /// One call about a path.
+    pub(crate) async fn call(
+        &self,
+        action: Action,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Good, Failure> {
+        let query = [("api-version", action.api_version())];
+        self.send(action, self.endpoints.arm(path, &query), body)
+            .await
+    }
+
+    /// One call about a URL that an answer named.
+    pub(crate) async fn follow(&self, action: Action, named: &str) -> Result<Good, Failure> {
+        match self.endpoints.follow(named) {
+            Some(url) => self.send(action, url, None).await,
+            None => Err(Failure::NotSent(format!(
+                "an answer names {}, which is another host: our token is not sent there",
+                named.split('?').next().unwrap_or_default()
+            ))),
+        }
+    }
+
+    /// All rows of a list, and the cloud's wall clock.
+    pub(crate) async fn list(
+        &self,
+        action: Action,
+        path: &str,
+        filter: Option<&str>,
+    ) -> Result<(Vec<Value>, Option<jiff::Timestamp>), Failure> {
+        let mut query = vec![("api-version", action.api_version())];
+        query.extend(filter.map(|filter| ("$filter", filter)));
+        let mut url = self.endpoints.arm(path, &query);
+        let mut seen = std::collections::BTreeSet::from([url.to_string()]);
+        let mut rows = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let good = self.send(action, url, None).await?;
+            let Some(values) = good.answer.body["value"].as_array() else {
+                return Err(Failure::Unknown("the list has no rows in it".to_owned()));
+            };
+            rows.extend(values.iter().cloned());
+            let next = good.answer.body["nextLink"].as_str().unwrap_or_default();
+            if next.is_empty() {
+                return Ok((rows, good.date));
+            }
+            url = self.endpoints.follow(next).ok_or_else(|| {
+                Failure::NotSent("the next page of the list is on another host".to_owned())
+            })?;
+            // Facts K27: it would never end. What was read so far is all there is.
+            if !seen.insert(url.to_string()) {
+                tracing::warn!(
+                    action = action.name(),
+                    "a page of a list names itself as the next"
+                );
+                return Ok((rows, good.date));
+            }
+        }
+        Err(Failure::Unknown(format!(
+            "the list has more than {PAGES_MAX} pages"
+        )))
+    }
+
+    async fn send(&self, action: Action, url: Url, body: Option<&Value>) -> Result<Good, Failure> {
+        self.pace(action).turn(self.now()).map_err(Failure::Held)?;
+        let mut result = self.send_once(action, url.clone(), body).await;
+        // The token has ended early: once more with another. The call itself had no effect.
+        if matches!(&result, Err(Failure::Said { status: 401, .. })) {
+            result = self.send_once(action, url, body).await;
+        }
+        if let Err(failure @ Failure::Said { fault, .. }) = &result
+            && failure
+                .verdict()
+                .is_some_and(|verdict| verdict.kind == Kind::Rate)
+        {
+            let wait = fault.retry_after;
+            self.pace(action).throttled(wait, self.scale, self.now());
+        }
+        result
+    }
+
+    async fn send_once(
+        &self,
+        action: Action,
+        url: Url,
+        body: Option<&Value>,
+    ) -> Result<Good, Failure> {
+        let token = self
+            .tokens
+            .token(
+                &self.client,
+                &self.direct,
+                &self.endpoints,
+                self.scale,
+                || self.now(),
+            )
+            .await?;
+        let mut request = self
+            .client
+            .request(action.method(), url)
+            .bearer_auth(token.reveal());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if action == Action::PutVm {
+            // A PUT updates what exists, and that is never what we want.
+            request = request.header("If-None-Match", "*");
+        }
+        let response = request.send().await.map_err(|error| unanswered(&error))?;
+        let status = response.status().as_u16();
+        let date = header(&response, "date").and_then(retry_after::moment);
+        let retry_after =
+            retry_after::wait(header(&response, "retry-after"), header(&response, "date"));
+        let named = |name: &str| header(&response, name).map(str::to_owned);
+        let (async_operation, location) = (named("azure-asyncoperation"), named("location"));
+        let bytes = read(response).await?;
+        if !(200..300).contains(&status) {
+            let mut fault = Fault::of_bytes(&bytes);
+            fault.retry_after = retry_after;
+            if status == 401 {
+                self.tokens.drop_token(&token).await;
+            }
+            return Err(Failure::said(status, fault));
+        }
+        let body = if bytes.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&bytes)
+                .map_err(|_| Failure::Unknown("the answer is cut off".to_owned()))?
+        };
+        Ok(Good {
+            answer: Answer {
+                status,
+                body,
+                async_operation,
+                location,
+                retry_after,
+            },
+            date,
+        })
+    }
+
+    /// A failure as the pool understands it.
+    pub(crate) fn error(
+        &self,
+        action: Action,
+        failure: &Failure,
+        if_unknown: CloudErrorClass,
+    ) -> CloudError {
+        let name = action.name();
+        match failure {
+            Failure::Held(until) => CloudError::new(
+                CloudErrorClass::RateLimited(*until),
+                format!("{name}: not called: too many calls"),
+            ),
+            Failure::NotSent(words) => CloudError::new(
+                CloudErrorClass::Transient,
+                format!(
+                    "{name}: not sent: {words}. Remedy: check the network, CloudEnvironment and the endpoints; \
+                     without ClientSecret, the managed identity of this host."
+                ),
+            ),
+            Failure::Unknown(words) => {
+                CloudError::new(if_unknown, format!("{name}: outcome unknown: {words}"))
+            }
+            Failure::Said { status, fault } => {
+                let verdict = atlas::judge(fault, *status);
+                let until = self.pace(action).not_before();
+                CloudError::new(
+                    atlas::class(&verdict, until),
+                    atlas::words(name, fault, *status, &verdict),
+                )
+            }
+        }
+    }
+
+    /// Until when no call of this kind is sent because one was throttled.
+    pub(crate) fn not_before(&self, action: Action) -> Time {
+        self.pace(action).not_before()
+    }
+
+    fn pace(&self, action: Action) -> PaceGuard<'_> {
+        PaceGuard {
+            paces: self.paces.lock().unwrap_or_else(PoisonError::into_inner),
+            action,
+        }
+    }
+}
+
+/// One action's pace.
+struct PaceGuard<'a> {
+    paces: MutexGuard<'a, BTreeMap<Action, Pace>>,
+    action: Action,
+}
+
+impl PaceGuard<'_> {
+    fn turn(&mut self, now: Time) -> Result<(), Time> {
+        self.paces.entry(self.action).or_default().turn(now)
+    }
+
+    fn throttled(&mut self, wait: Option<Duration>, scale: u32, now: Time) {
+        let pace = self.paces.entry(self.action).or_default();
+        pace.throttled(wait, scale, now);
+    }
+
+    fn not_before(&mut self) -> Time {
+        self.paces.entry(self.action).or_default().not_before()
+    }
+}
+
+/// A header's text.
+pub(crate) fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// An error and its causes, without the URL.
+pub(crate) fn words_of(error: &reqwest::Error) -> String {
+    let mut words = String::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if !words.is_empty() {
+            words.push_str(": ");
+        }
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    if words.is_empty() {
+        words = if error.is_timeout() {
+            "no answer in time".to_owned()
+        } else {
+            "the connection failed".to_owned()
+        };
+    }
+    words
+}
+
+fn unanswered(error: &reqwest::Error) -> Failure {
+    let words = words_of(error);
+    if error.is_connect() || error.is_builder() {
+        Failure::NotSent(words)
+    } else {
+        Failure::Unknown(words)
+    }
+}
+
+async fn read(mut response: Response) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(None) => return Ok(bytes),
+            Ok(Some(chunk)) if bytes.len() + chunk.len() <= ANSWER_BYTES_MAX => {
+                bytes.extend_from_slice(&chunk);
+            }
+            Ok(Some(_)) => {
+                return Err(Failure::Unknown("the answer is too large".to_owned()));
+            }
+            Err(error) => return Err(Failure::Unknown(words_of(&error))),
+        }
+    }
+}

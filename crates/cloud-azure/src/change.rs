@@ -1,0 +1,158 @@
+//! Changing and ending VMs.
+
+use std::{
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use dispatch_cloud::{CloudError, Tags};
+use dispatch_model::{CloudErrorClass, InstanceId};
+
+use crate::{
+    account::Account,
+    body,
+    calls::Action,
+    coalesce::{Coalescer, Turn},
+    places,
+};
+
+/// A fresh VM may not be known everywhere yet: so often is a call about it repeated, with growing pauses.
+const FRESH_TRIES: u32 = 4;
+const FRESH_PAUSE: Duration = Duration::from_millis(500);
+
+type Changes = Coalescer<Result<(), CloudError>>;
+
+/// A caller who waits for a change of tags; whoever leaves gives back what was taken and not sent.
+struct Caller<'a> {
+    account: &'a Account,
+    vm: &'a str,
+    taken: Option<Tags>,
+}
+
+impl Drop for Caller<'_> {
+    fn drop(&mut self) {
+        let mut changes = self.account.changes();
+        if let Some(tags) = self.taken.take() {
+            changes.take_back(self.vm, tags);
+        }
+        changes.leave(self.vm);
+    }
+}
+
+impl Account {
+    /// Sets these tags, those that Azure keeps for itself excepted. Changes of one VM that come together share a call.
+    pub(crate) async fn set_tags(&self, id: &InstanceId, tags: &Tags) -> Result<(), CloudError> {
+        let tags = body::settable(tags);
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let vm = places::name_in(id.as_str());
+        let batch = self.changes().join(vm, &tags);
+        let mut caller = Caller {
+            account: self,
+            vm,
+            taken: None,
+        };
+        let lock = self.lock_of(vm);
+        let result = {
+            let _only = lock.lock().await;
+            let turn = self.changes().turn(vm, batch);
+            match turn {
+                Turn::Told(result) => result,
+                Turn::Send(tags, _) if tags.is_empty() => Ok(()),
+                Turn::Send(tags, collected) => {
+                    caller.taken = Some(tags.clone());
+                    let result = self.merge_tags(vm, &tags).await;
+                    caller.taken = None;
+                    self.changes().sent(vm, collected, result.clone());
+                    result
+                }
+            }
+        };
+        drop(caller);
+        self.forget_lock(vm, lock);
+        result
+    }
+
+    async fn merge_tags(&self, vm: &str, tags: &Tags) -> Result<(), CloudError> {
+        let path = format!(
+            "{}/providers/Microsoft.Resources/tags/default",
+            self.parameters.places.vm(vm)
+        );
+        let body = body::merge(tags);
+        #[cfg(test)]
+        let body = self.replaced(body);
+        let mut pause = FRESH_PAUSE / self.calls.scale;
+        for attempt in 1.. {
+            let failure = match self.calls.call(Action::MergeTags, &path, Some(&body)).await {
+                Ok(_) => return Ok(()),
+                Err(failure) => failure,
+            };
+            let may_come = failure.is_absent() && self.memory().may_be_unknown(vm, self.now());
+            if may_come && attempt < FRESH_TRIES {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+                continue;
+            }
+            return Err(self
+                .calls
+                .error(Action::MergeTags, &failure, CloudErrorClass::Transient));
+        }
+        Ok(())
+    }
+
+    /// Ends a VM. That it is not known counts as done, unless it is so fresh that Azure may not know it yet.
+    pub(crate) async fn destroy(&self, id: &InstanceId) -> Result<(), CloudError> {
+        let vm = places::name_in(id.as_str());
+        // From here on no create puts it again.
+        self.memory().watch.destroying(vm);
+        let path = self.parameters.places.vm(vm);
+        let mut pause = FRESH_PAUSE / self.calls.scale;
+        for attempt in 1.. {
+            match self.calls.call(Action::DeleteVm, &path, None).await {
+                Ok(good) if good.answer.status != 204 => {
+                    self.memory().deleted(vm, self.now());
+                    return Ok(());
+                }
+                Err(failure) if !failure.is_absent() => {
+                    return Err(self.calls.error(
+                        Action::DeleteVm,
+                        &failure,
+                        CloudErrorClass::Transient,
+                    ));
+                }
+                // There is none.
+                Ok(_) | Err(_) => {}
+            }
+            if !self.memory().may_be_unknown(vm, self.now()) {
+                return Ok(());
+            }
+            if attempt >= FRESH_TRIES {
+                break;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Err(CloudError::new(
+            CloudErrorClass::Transient,
+            "delete VM: Azure does not know this fresh VM yet: it is asked again",
+        ))
+    }
+
+    pub(crate) fn changes(&self) -> MutexGuard<'_, Changes> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_of(&self, vm: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(locks.entry(vm.to_owned()).or_default())
+    }
+
+    fn forget_lock(&self, vm: &str, lock: Arc<tokio::sync::Mutex<()>>) {
+        let mut locks = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Ours and the map's: nobody else waits.
+        if Arc::strong_count(&lock) <= 2 {
+            locks.remove(vm);
+        }
+    }
+}

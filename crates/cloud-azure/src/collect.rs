@@ -1,0 +1,129 @@
+//! Collecting garbage, in the background and never inside a list (facts A4, K27): carries out what `garbage` decides.
+
+use std::{collections::BTreeSet, sync::Weak};
+
+use dispatch_model::CloudErrorClass;
+
+use crate::{
+    account::{Account, wall},
+    calls::Action,
+    failure::Failure,
+    garbage::Garbage,
+    rows,
+};
+
+/// So much is deleted in one round at most: what is left waits for the next.
+const ROUND_MAX: usize = 100;
+
+/// What a round came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Collected {
+    pub(crate) deleted: usize,
+    pub(crate) failed: usize,
+}
+
+/// Collects for as long as the account is there.
+pub(crate) async fn for_ever(account: Weak<Account>) {
+    loop {
+        let every = match account.upgrade() {
+            Some(account) => account.rule.ages.every,
+            None => return,
+        };
+        tokio::time::sleep(every).await;
+        let Some(account) = account.upgrade() else {
+            return;
+        };
+        if let Err(failure) = account.collect().await {
+            let error = account
+                .calls
+                .error(Action::ListNics, &failure, CloudErrorClass::Transient);
+            tracing::warn!(%error, "what was left behind cannot be looked for");
+        }
+    }
+}
+
+impl Account {
+    /// One round.
+    pub(crate) async fn collect(&self) -> Result<Collected, Failure> {
+        let garbage = self.find_garbage().await?;
+        let mut collected = Collected::default();
+        let places = &self.parameters.places;
+        let nics = garbage
+            .nics
+            .iter()
+            .map(|name| (Action::DeleteNic, name, places.nic(name)));
+        let disks = garbage
+            .disks
+            .iter()
+            .map(|name| (Action::DeleteDisk, name, places.disk(name)));
+        for (action, name, path) in nics.chain(disks).take(ROUND_MAX) {
+            match self.calls.call(action, &path, None).await {
+                Ok(_) => {
+                    tracing::info!(%name, "{}: it was left behind", action.name());
+                    collected.deleted += 1;
+                }
+                Err(failure) if failure.is_absent() => {}
+                Err(failure) => {
+                    if failure.has("NicReservedForAnotherVm") {
+                        let (ages, now) = (self.rule.ages, self.now());
+                        self.memory().spared.is_reserved(name, ages, now);
+                    }
+                    let error = self
+                        .calls
+                        .error(action, &failure, CloudErrorClass::Transient);
+                    tracing::warn!(%name, %error, "what was left behind cannot be deleted yet");
+                    collected.failed += 1;
+                }
+            }
+        }
+        Ok(collected)
+    }
+
+    /// The lists are read in this order, so that whatever belongs to a VM that is being made is seen before its VM.
+    async fn find_garbage(&self) -> Result<Garbage, Failure> {
+        let places = &self.parameters.places;
+        let (nics, date) = self
+            .calls
+            .list(Action::ListNics, &places.nics(), None)
+            .await?;
+        let (disks, _) = self
+            .calls
+            .list(Action::ListDisks, &places.disks(), None)
+            .await?;
+        let (vms, _) = self
+            .calls
+            .list(Action::ListVms, &places.vms(), None)
+            .await?;
+        let nics: Vec<_> = nics
+            .iter()
+            .filter_map(rows::nic)
+            .map(|(nic, _)| nic)
+            .collect();
+        let disks: Vec<_> = disks.iter().filter_map(rows::disk).collect();
+        let vms: BTreeSet<String> = vms
+            .iter()
+            .filter_map(|row| row["name"].as_str().map(str::to_owned))
+            .collect();
+        // The dates on network interfaces are of dispatchers' hosts, those on disks of Azure: whichever clock is behind
+        // spares more.
+        let now = date.map_or_else(wall, |date| date.min(wall()));
+        #[cfg(test)]
+        if self.errs(crate::mutants::Mutant::CollectsFresh) {
+            let rule = crate::garbage::Rule {
+                ages: crate::garbage::Ages {
+                    create_deadline: std::time::Duration::ZERO,
+                    ..self.rule.ages
+                },
+                dangling_after: std::time::Duration::ZERO,
+                ..self.rule.clone()
+            };
+            let none = crate::garbage::Spared::default();
+            return Ok(rule.garbage(&nics, &disks, &vms, &none, wall(), self.now()));
+        }
+        let time = self.now();
+        let memory = self.memory();
+        Ok(self
+            .rule
+            .garbage(&nics, &disks, &vms, &memory.spared, now, time))
+    }
+}

@@ -1,0 +1,16 @@
+//! The driver against a local fake of the Azure Resource Manager that nobody can confuse with it: the lab's, written
+//! from the public REST documentation and judged by Microsoft's own Python packages. Each pitfall of facts A1–A11 and
+//! K27 names its check.
+
+mod creates;
+mod garbage;
+mod lists;
+mod mutated;
+#[cfg(feature = "microsoft-clients")]
+mod python;
+mod refusals;
+mod role;
+mod stage;
+mod storm;
+mod suite;
+mod tokens;

@@ -1,0 +1,175 @@
+//! Collecting what was left behind, over the wire.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use dispatch_lab_net::AzureBad;
+
+use super::stage::{Outcome, PATIENCE, SCALE, SMALL, Setup, Stage, ensure, refused};
+use crate::{account::wall, garbage::Ages, mutants::Mutant};
+
+const PREFIX: &str = "compute-conformance-";
+
+fn ago(age: Duration) -> jiff::Timestamp {
+    wall() - jiff::SignedDuration::try_from(age).expect("short")
+}
+
+fn tags(created: jiff::Timestamp) -> BTreeMap<String, String> {
+    [
+        ("ArvadosInstanceSetID".to_owned(), "conformance".to_owned()),
+        ("created-at".to_owned(), created.to_string()),
+    ]
+    .into()
+}
+
+/// Old enough for the scaled rule; HTTP dates have no fractions of seconds.
+fn old() -> jiff::Timestamp {
+    ago(Ages::IN_LIFE.create_deadline / SCALE + Duration::from_secs(3))
+}
+
+async fn until_left_is(stage: &Stage, wanted: &[&str]) -> Outcome {
+    let began = tokio::time::Instant::now();
+    loop {
+        stage
+            .account
+            .collect()
+            .await
+            .map_err(|failure| format!("{failure:?}"))?;
+        let mut left = stage.left();
+        left.sort();
+        if left == wanted {
+            return Ok(());
+        }
+        ensure(began.elapsed() < PATIENCE, || format!("left: {left:?}"))?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a4_k27_what_dead_daemons_left_is_collected_in_the_right_group_and_nothing_else() {
+    let stage = Setup::default().start().await;
+    let azure = &stage.azure;
+    azure.leave_nic(&format!("{PREFIX}a-nic"), tags(old()));
+    azure.leave_disk(&format!("{PREFIX}a-os"), old());
+    azure.leave_nic(&format!("{PREFIX}undated-nic"), BTreeMap::new());
+    azure.leave_nic("gateway-nic", tags(old()));
+    azure.leave_disk("data-os", old());
+    azure.leave_disk("compute-another-x-os", old());
+    let left = [
+        "compute-another-x-os",
+        "compute-conformance-undated-nic",
+        "data-os",
+        "gateway-nic",
+    ];
+    assert_eq!(until_left_is(&stage, &left).await, Ok(()));
+    // Disks are looked for where VMs are, not where images are.
+    let paths: Vec<String> = azure.requests().into_iter().map(|r| r.path).collect();
+    assert!(
+        paths
+            .iter()
+            .any(|path| path.ends_with("/resourceGroups/vms/providers/Microsoft.Compute/disks"))
+    );
+}
+
+#[tokio::test]
+async fn what_is_younger_than_a_create_may_take_stays() {
+    assert_eq!(fresh_things_stay(None).await, Ok(()));
+}
+
+/// The 20 s of `DeleteDanglingResourcesAfter`, or less, would take the network interface from a create in flight.
+pub(super) async fn fresh_things_stay(mutant: Option<Mutant>) -> Outcome {
+    let stage = Setup::mutant(mutant).start().await;
+    let stage = &stage;
+    stage
+        .azure
+        .leave_nic(&format!("{PREFIX}a-nic"), tags(wall()));
+    stage.azure.leave_disk(&format!("{PREFIX}a-os"), wall());
+    stage
+        .account
+        .collect()
+        .await
+        .map_err(|failure| format!("{failure:?}"))?;
+    let left = stage.left();
+    ensure(left.len() == 2, || format!("left: {left:?}"))
+}
+
+#[tokio::test]
+async fn a_vm_keeps_its_own_and_a_vm_that_leaves_it_behind_is_cleaned_up_after() {
+    let setup = Setup::default().azure(|settings| settings.leaves_leftovers = true);
+    let stage = setup.start().await;
+    stage.create(SMALL, "secret").await.expect("a VM");
+    tokio::time::sleep(Ages::IN_LIFE.create_deadline / SCALE).await;
+    stage.account.collect().await.expect("a round");
+    assert_eq!(stage.left().len(), 3, "{:?}", stage.left());
+    stage.clean_up().await.expect("the end");
+    assert_eq!(until_left_is(&stage, &[]).await, Ok(()));
+}
+
+#[tokio::test]
+async fn a_reserved_network_interface_goes_after_its_time() {
+    // The VM is refused, and so is the deletion of the network interface, for 180 s (scaled).
+    let setup = Setup::default().azure(|settings| {
+        settings.sold_out.insert(SMALL.to_owned());
+        settings.reserved_ms = 180_000 / u64::from(SCALE);
+    });
+    let stage = setup.start().await;
+    stage.create(SMALL, "secret").await.expect_err("a refusal");
+    assert_eq!(stage.azure.nics().len(), 1, "it is reserved");
+    // While it is, it is not even asked for again.
+    let asked = stage.calls("DELETE nic");
+    stage.account.collect().await.expect("a round");
+    assert_eq!(stage.calls("DELETE nic"), asked);
+    assert_eq!(until_left_is(&stage, &[]).await, Ok(()));
+}
+
+#[tokio::test]
+async fn k27_garbage_is_not_collected_inside_a_list() {
+    let stage = Setup::default().start().await;
+    stage
+        .azure
+        .leave_nic(&format!("{PREFIX}a-nic"), tags(old()));
+    for _ in 0..3 {
+        stage.list().await.expect("a list");
+    }
+    assert_eq!(stage.calls("DELETE nic"), 0);
+}
+
+#[tokio::test]
+async fn in_the_background_it_is_collected_without_being_asked() {
+    use dispatch_cloud::Driver as _;
+    let stage = Setup::default().start().await;
+    stage
+        .azure
+        .leave_nic(&format!("{PREFIX}a-nic"), tags(old()));
+    let driver = crate::AzureDriver::at(stage.azure.url(), 1000);
+    let set = driver
+        .open(&Setup::default().parameters, stage.account.context.clone())
+        .await
+        .expect("an account");
+    let began = tokio::time::Instant::now();
+    while !stage.azure.nics().is_empty() {
+        assert!(began.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(set);
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_deleted_does_not_keep_the_others() {
+    let setup = Setup::default()
+        .bad(
+            "DELETE",
+            "a-nic",
+            1,
+            refused(409, "AnotherOperationInProgress", ""),
+        )
+        .bad("DELETE", "b-nic", 1, AzureBad::Lost);
+    let stage = setup.start().await;
+    for name in ["a", "b", "c"] {
+        stage
+            .azure
+            .leave_nic(&format!("{PREFIX}{name}-nic"), tags(old()));
+    }
+    let round = stage.account.collect().await.expect("a round");
+    assert_eq!((round.deleted, round.failed), (1, 2));
+    assert_eq!(until_left_is(&stage, &[]).await, Ok(()));
+}

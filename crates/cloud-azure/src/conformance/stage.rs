@@ -1,0 +1,309 @@
+//! A lab with an Azure API, and the driver on it.
+
+use std::{sync::Arc, time::Duration};
+
+use dispatch_cloud::{Clock, CloudError, CreateOrder, DriverContext, Ended, Instance, Tags};
+use dispatch_lab_net::{
+    AzureApi, AzureBad, AzureInjection, AzureSettings, Lab, LabHandle,
+    world::{Settings, Span, settings::InstanceType as LabType},
+};
+use dispatch_model::{Gpu, InstanceSecret, InstanceType};
+use serde_json::{Value, json};
+
+use crate::{AzureDriver, account::Account, mutants::Mutant};
+
+/// How much shorter than in life all waits are.
+pub(super) const SCALE: u32 = 200;
+/// Long enough for anything here.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The usual size, another, and the one that is spot.
+pub(super) const SMALL: &str = "Standard_D2s_v3";
+pub(super) const OTHER: &str = "Standard_F2s_v2";
+pub(super) const SPOT: &str = "Standard_E2s_v3";
+/// The family of `SMALL`.
+pub(super) const FAMILY: &str = "standardDSv3Family";
+
+/// What a check says if it fails.
+pub(super) type Outcome = Result<(), String>;
+
+/// Fails a check with these words unless this is so.
+pub(super) fn ensure(is_so: bool, otherwise: impl FnOnce() -> String) -> Outcome {
+    if is_so { Ok(()) } else { Err(otherwise()) }
+}
+
+/// A lab, its Azure API, the driver.
+pub(super) struct Stage {
+    pub(super) lab: LabHandle,
+    pub(super) azure: AzureApi,
+    pub(super) account: Arc<Account>,
+    parameters: Value,
+}
+
+/// What to set up.
+pub(super) struct Setup {
+    pub(super) seed: u64,
+    pub(super) azure: AzureSettings,
+    pub(super) parameters: Value,
+    pub(super) mutant: Option<Mutant>,
+    pub(super) world: fn(&mut Settings),
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        let azure = AzureSettings::default();
+        Setup {
+            seed: 1,
+            parameters: json!({
+                "SubscriptionID": azure.subscription, "TenantID": azure.tenant, "ClientID": azure.client_id,
+                "ClientSecret": azure.client_secret, "Location": azure.location, "ResourceGroup": "vms",
+                "NetworkResourceGroup": "net", "ImageResourceGroup": "images", "Network": "vnet",
+                "Subnet": "subnet", "DeleteDanglingResourcesAfter": "0",
+            }),
+            azure,
+            mutant: None,
+            world: |_| (),
+        }
+    }
+}
+
+impl Setup {
+    pub(super) fn mutant(mutant: Option<Mutant>) -> Setup {
+        Setup {
+            mutant,
+            ..Setup::default()
+        }
+    }
+
+    pub(super) fn azure(mut self, change: impl FnOnce(&mut AzureSettings)) -> Setup {
+        change(&mut self.azure);
+        self
+    }
+
+    pub(super) fn parameter(mut self, key: &str, value: Value) -> Setup {
+        self.parameters[key] = value;
+        self
+    }
+
+    /// The next requests of this kind go wrong.
+    pub(super) fn bad(self, method: &str, path: &str, times: usize, bad: AzureBad) -> Setup {
+        self.azure(|settings| {
+            let injection = AzureInjection::next(method, path, bad).times(times);
+            settings.injections.push(injection);
+        })
+    }
+
+    pub(super) async fn start(self) -> Stage {
+        let mut settings = quick_world();
+        (self.world)(&mut settings);
+        let lab = Lab::new(self.seed, settings).start().await.expect("a lab");
+        let azure = lab.serve_azure(self.azure).await.expect("an Azure API");
+        let account = account(azure.url(), &self.parameters, lab.public_key(), self.mutant);
+        Stage {
+            lab,
+            account,
+            azure,
+            parameters: self.parameters,
+        }
+    }
+}
+
+fn account(
+    url: &str,
+    parameters: &Value,
+    public_key: &str,
+    mutant: Option<Mutant>,
+) -> Arc<Account> {
+    let context = DriverContext {
+        instance_set_id: "conformance".to_owned(),
+        tag_key_prefix: "Arvados".to_owned(),
+        image_id: "lab-image".to_owned(),
+        public_key: Some(public_key.to_owned()),
+        clock: Clock::start(),
+    };
+    AzureDriver::at(url, SCALE)
+        .account(parameters, context, mutant)
+        .expect("an account")
+}
+
+fn quick_world() -> Settings {
+    let mut settings = Settings::default();
+    settings.vm.port = 0;
+    let quick = Span::between(0, 2);
+    let cloud = &mut settings.cloud;
+    for latency in [
+        &mut cloud.create_latency_ms,
+        &mut cloud.list_latency_ms,
+        &mut cloud.tags_latency_ms,
+        &mut cloud.destroy_latency_ms,
+        &mut cloud.address_ms,
+        &mut cloud.fresh_missing_ms,
+        &mut cloud.gone_listed_ms,
+    ] {
+        *latency = quick;
+    }
+    settings.instance_types = [
+        ("small", SMALL, false),
+        ("other", OTHER, false),
+        ("spot", SPOT, true),
+    ]
+    .map(|(name, provider_type, preemptible)| LabType {
+        name: name.into(),
+        provider_type: provider_type.into(),
+        vcpus: 2,
+        ram: 4 << 30,
+        scratch: 10 << 30,
+        price: 0.1,
+        preemptible,
+        gpus: 0,
+    })
+    .into();
+    settings
+}
+
+/// An order for a VM of this size.
+pub(super) fn order(provider_type: &str, secret: &str) -> CreateOrder {
+    let tags = [
+        ("ArvadosInstanceSetID", "conformance"),
+        ("ArvadosInstanceType", "a type"),
+        ("ArvadosIdleBehavior", "run"),
+        ("ArvadosInstanceSecret", secret),
+        ("Project", "demo"),
+    ];
+    CreateOrder {
+        instance_type: InstanceType {
+            name: "a type".into(),
+            provider_type: provider_type.to_owned(),
+            vcpus: 2,
+            ram_bytes: 4 << 30,
+            included_scratch_bytes: 10 << 30,
+            added_scratch_bytes: 0,
+            price: 0.1,
+            preemptible: provider_type == SPOT,
+            gpu: Gpu::default(),
+        },
+        image_id: "lab-image".to_owned(),
+        tags: tags
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        init_script: "#!/bin/sh\n".to_owned(),
+        secret: InstanceSecret::new(secret),
+    }
+}
+
+impl Stage {
+    pub(super) async fn create(&self, size: &str, secret: &str) -> Result<Instance, CloudError> {
+        self.account.create(&order(size, secret)).await
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<Instance>, String> {
+        let ours: Tags = [("ArvadosInstanceSetID".to_owned(), "conformance".to_owned())].into();
+        self.account
+            .list(&ours)
+            .await
+            .map_err(|error| error.to_string())
+    }
+
+    /// Another life of the driver: it remembers nothing.
+    pub(super) fn restart(&mut self) {
+        self.account = account(
+            self.azure.url(),
+            &self.parameters,
+            self.lab.public_key(),
+            None,
+        );
+    }
+
+    /// How often this kind of request was sent ("PUT vm").
+    pub(super) fn calls(&self, kind: &str) -> u64 {
+        self.azure.calls().get(kind).map_or(0, |(calls, _)| *calls)
+    }
+
+    /// Kinds of requests in order, tokens left out.
+    pub(super) fn requests(&self) -> Vec<String> {
+        let requests = self.azure.requests().into_iter();
+        requests
+            .filter(|request| request.path.contains("/providers/"))
+            .map(|request| {
+                let kind = if request.path.contains("/networkInterfaces") {
+                    "nic"
+                } else if request.path.contains("/virtualMachines") {
+                    "vm"
+                } else {
+                    "other"
+                };
+                format!("{} {kind}", request.method)
+            })
+            .collect()
+    }
+
+    /// Waits until this is so, listing in between.
+    pub(super) async fn until(&self, what: &str, is_so: impl Fn(&[Instance]) -> bool) -> Outcome {
+        let began = tokio::time::Instant::now();
+        loop {
+            let rows = self.list().await?;
+            if is_so(&rows) {
+                return Ok(());
+            }
+            if began.elapsed() > PATIENCE {
+                return Err(format!("in vain: {what}: {rows:?}"));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Lists until the driver tells of an end.
+    pub(super) async fn until_ended(&self) -> Result<Vec<Ended>, String> {
+        let began = tokio::time::Instant::now();
+        loop {
+            self.list().await?;
+            let ended = self.account.memory().take_ended();
+            if !ended.is_empty() {
+                return Ok(ended);
+            }
+            if began.elapsed() > PATIENCE {
+                return Err("nothing has ended".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Ends an instance of the world without any call, as an eviction does.
+    pub(super) fn evict(&self) {
+        let destroy = |world: &mut dispatch_lab_net::world::World, now| {
+            let ids: Vec<String> = world
+                .instances()
+                .instances()
+                .values()
+                .filter(|instance| instance.alive() && !instance.bystander)
+                .map(|instance| instance.id.clone())
+                .collect();
+            for id in ids {
+                world.cloud(&dispatch_lab_net::world::cloud::CloudCall::Destroy(id), now);
+            }
+        };
+        self.lab.world(destroy);
+    }
+
+    /// What is left in the subscription.
+    pub(super) fn left(&self) -> Vec<String> {
+        let azure = &self.azure;
+        [azure.vms(), azure.nics(), azure.disks()].concat()
+    }
+
+    /// Ends everything, and waits until it is gone.
+    pub(super) async fn clean_up(&self) -> Outcome {
+        for row in self.list().await? {
+            self.account
+                .destroy(&row.id)
+                .await
+                .map_err(|error| error.to_string())?;
+        }
+        self.until("everything is gone", |rows| rows.is_empty())
+            .await
+    }
+}
+
+/// A refusal.
+pub(super) fn refused(status: u16, code: &str, message: &str) -> AzureBad {
+    AzureBad::Refused(status, code.to_owned(), message.to_owned())
+}

@@ -1,0 +1,95 @@
+//! Many creates whose answers are lost and that are carried out late, and a process that is killed in between: no order
+//! makes two VMs, none escapes the list, and in the end nothing is left.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use dispatch_lab_net::world::Span;
+
+use super::stage::{OTHER, PATIENCE, SMALL, Setup, Stage};
+use crate::garbage::Ages;
+
+const SEEDS: u64 = 12;
+const CREATES: usize = 12;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_answers_and_late_successes_leave_nothing_behind() {
+    // Most of the time they wait for their garbage to be old enough.
+    let seeds = (0..SEEDS).map(|seed| tokio::spawn(one_seed(seed)));
+    for seed in seeds.collect::<Vec<_>>() {
+        seed.await.expect("a seed");
+    }
+}
+
+async fn one_seed(seed: u64) {
+    let setup = Setup {
+        seed,
+        world: |settings| settings.cloud.fresh_missing_ms = Span::between(0, 20),
+        ..Setup::default()
+    };
+    let setup = setup.azure(|settings| {
+        settings.lost_rate = 0.2;
+        settings.late_rate = 0.05;
+        settings.unknown_ms = 10;
+        settings.reserved_ms = 900;
+        settings.failing.insert(
+            OTHER.to_owned(),
+            ("AllocationFailed".to_owned(), "none left".to_owned()),
+        );
+    });
+    let mut stage = setup.start().await;
+    for n in 0..CREATES {
+        let size = if n % 4 == 3 { OTHER } else { SMALL };
+        // A third of them are cut off in the middle by the death of the process.
+        let secret = format!("secret-{seed}-{n}");
+        let create = stage.create(size, &secret);
+        if n % 3 == 2 {
+            let moment = Duration::from_millis((seed * 7 + n as u64 * 3) % 12);
+            let _ = tokio::time::timeout(moment, create).await;
+            stage.restart();
+        } else {
+            let _ = create.await;
+        }
+    }
+    check_names(&stage, seed);
+    stage.azure.set(|settings| {
+        settings.lost_rate = 0.0;
+        settings.late_rate = 0.0;
+    });
+    until_empty(&stage, seed).await;
+}
+
+fn check_names(stage: &Stage, seed: u64) {
+    let vms = stage.azure.vms();
+    let unique: BTreeSet<&String> = vms.iter().collect();
+    assert_eq!(unique.len(), vms.len(), "seed {seed}");
+    assert!(vms.len() <= CREATES, "seed {seed}: {vms:?}");
+}
+
+/// Ends what is listed, and collects garbage, as the dispatcher does; what is late arrives meanwhile.
+async fn until_empty(stage: &Stage, seed: u64) {
+    let began = tokio::time::Instant::now();
+    let mut n_empty = 0;
+    // Twice empty with a create deadline in between.
+    while n_empty < 2 {
+        for row in stage.list().await.expect("a list") {
+            let _ = stage.account.destroy(&row.id).await;
+        }
+        stage.account.collect().await.expect("a round");
+        n_empty = if stage.left().is_empty() {
+            n_empty + 1
+        } else {
+            0
+        };
+        assert!(
+            began.elapsed() < PATIENCE,
+            "seed {seed}: left {:?}",
+            stage.left()
+        );
+        let pause = if n_empty == 1 {
+            Ages::IN_LIFE.create_deadline / 3000
+        } else {
+            Duration::from_millis(30)
+        };
+        tokio::time::sleep(pause).await;
+    }
+}

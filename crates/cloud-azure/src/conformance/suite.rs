@@ -1,0 +1,139 @@
+//! The checks that every driver passes; what they found is told to whoever runs the tests.
+
+use std::{io::Write as _, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use dispatch_cloud::{CreateOrder, InstanceSet, Tags};
+use dispatch_cloud_conformance::{Fault, Hooks, Report};
+use dispatch_lab_net::{AzureBad, AzureInjection, world::Span};
+use dispatch_model::{CapacityScope, CloudErrorClass, InstanceId, InstanceSecret};
+
+use super::stage::{FAMILY, PATIENCE, SMALL, Setup, Stage, order, refused};
+
+/// Prints one line past the test harness, which hides what tests that pass print.
+fn tell(report: &Report) {
+    let (passed, cannot) = (report.passed.len(), report.cannot_show.len());
+    let mut words = format!(
+        "driver azure on the lab: {passed} checks of the contract passed, {cannot} cannot be shown\n"
+    );
+    for (name, reason) in &report.cannot_show {
+        words.push_str(&format!("    cannot show {name}: {reason}\n"));
+    }
+    let _ = std::io::stderr().write_all(words.as_bytes());
+}
+
+struct InLab(Stage);
+
+#[async_trait]
+impl Hooks for InLab {
+    fn run_id(&self) -> String {
+        "lab".to_owned()
+    }
+
+    fn order(&self, tags: Tags, secret: InstanceSecret) -> CreateOrder {
+        CreateOrder {
+            tags,
+            secret: secret.clone(),
+            ..order(SMALL, secret.reveal())
+        }
+    }
+
+    fn unknown_id(&self) -> InstanceId {
+        let places = &self.0.account.parameters.places;
+        places.vm("compute-conformance-0000000000000zz").into()
+    }
+
+    fn instances_max(&self) -> Option<usize> {
+        None
+    }
+
+    fn knows_repeated_creates(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn arrange(&self, fault: Fault) -> Result<(), String> {
+        let exceeding = |what: &str| {
+            format!(
+                "Operation could not be completed as it results in exceeding approved {what} Cores quota."
+            )
+        };
+        let (bad, times) = match fault {
+            Fault::Quota => (
+                refused(409, "OperationNotAllowed", &exceeding("Total Regional")),
+                1,
+            ),
+            Fault::CapacityOfType => (refused(409, "SkuNotAvailable", "none left"), 1),
+            Fault::CapacityOfGroup => (refused(409, "OperationNotAllowed", &exceeding(FAMILY)), 1),
+            Fault::RateLimit => (AzureBad::Throttled(Some("1".to_owned())), 1),
+            Fault::Refusal => (refused(404, "ImageNotFound", "there is no such image"), 1),
+            Fault::Passing => (refused(500, "InternalExecutionError", "try again"), 1),
+            // Every look at it stays without an answer as well.
+            Fault::LostAnswer => (AzureBad::Lost, 1),
+        };
+        self.0.azure.set(|settings| {
+            settings.injections =
+                vec![AzureInjection::next("PUT", "virtualMachines", bad).times(times)];
+            if fault == Fault::LostAnswer {
+                let look = AzureInjection::next("GET", "virtualMachines/", AzureBad::Lost);
+                settings.injections.push(look.times(2));
+            }
+        });
+        Ok(())
+    }
+
+    async fn settle(&self) {
+        self.0.azure.set(|settings| settings.injections.clear());
+        // The pace lets the next create through after the time that was named, scaled, and never sooner than this.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+
+    fn is_right_class(&self, fault: Fault, class: &CloudErrorClass) -> bool {
+        match fault {
+            Fault::Quota => *class == CloudErrorClass::Quota,
+            Fault::CapacityOfType => *class == CloudErrorClass::Capacity(CapacityScope::Type),
+            Fault::CapacityOfGroup => {
+                *class == CloudErrorClass::Capacity(CapacityScope::QuotaGroup(FAMILY.to_owned()))
+            }
+            Fault::RateLimit => matches!(class, CloudErrorClass::RateLimited(_)),
+            Fault::Refusal => *class == CloudErrorClass::Refused,
+            Fault::Passing => *class == CloudErrorClass::Transient,
+            Fault::LostAnswer => *class == CloudErrorClass::OutcomeUnknown,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
+    fn look_every(&self) -> Duration {
+        Duration::from_millis(20)
+    }
+}
+
+/// Everything inconvenient at once: small pages, lists that are late, others' VMs, odd rows, capitals.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_keeps_to_the_contract_on_the_lab() {
+    let setup = Setup {
+        world: |settings| {
+            settings.cloud.fresh_missing_ms = Span::between(0, 30);
+            settings.cloud.gone_listed_ms = Span::between(0, 30);
+            settings.cloud.tags_stale_ms = 10;
+            settings.cloud.bystanders = 2;
+        },
+        ..Setup::default()
+    };
+    let setup = setup.azure(|settings| {
+        settings.page = 1;
+        settings.odd_rows = true;
+        settings.capitals = true;
+        settings.unknown_ms = 10;
+        settings.nic_ms = 5;
+    });
+    let hooks = InLab(setup.start().await);
+    let set: Arc<dyn InstanceSet> = hooks.0.account.clone();
+    let report = dispatch_cloud_conformance::run(set, &hooks).await;
+    tell(&report);
+    assert_eq!(report.failed, [], "{report}");
+    let names: Vec<&str> = report.cannot_show.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["beyond_the_limit_a_create_meets_the_quota"]);
+}

@@ -1,0 +1,154 @@
+//! The driver `azure`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use dispatch_cloud::{
+    CloudError, CreateOrder, Driver, DriverContext, Ended, Instance, InstanceSet, Tags,
+};
+use dispatch_model::{CloudErrorClass, InstanceId};
+use serde_json::Value;
+
+use crate::{
+    account::Account,
+    calls::Calls,
+    collect,
+    endpoints::{self, Endpoints, Overrides},
+    garbage::Ages,
+    parameters::{self, Parameters},
+    token::Tokens,
+};
+
+/// The driver `azure`.
+#[derive(Clone, Debug)]
+pub struct AzureDriver {
+    overrides: Overrides,
+    ages: Ages,
+    scale: u32,
+}
+
+impl AzureDriver {
+    /// The driver for Azure itself, or for the places that `AZURE_AUTHORITY_HOST`, `AZURE_RESOURCE_MANAGER_ENDPOINT`
+    /// and `AZURE_POD_IDENTITY_AUTHORITY_HOST` name.
+    pub fn from_env() -> AzureDriver {
+        let set = |name: &str| {
+            std::env::var(name)
+                .ok()
+                .map(|value| value.trim().to_owned())
+                .filter(|value| !value.is_empty())
+        };
+        AzureDriver {
+            overrides: Overrides {
+                authority: set(endpoints::AUTHORITY),
+                arm: set(endpoints::ARM),
+                metadata: set(endpoints::METADATA),
+            },
+            ages: Ages::IN_LIFE,
+            scale: 1,
+        }
+    }
+
+    /// For tests: everything at one place, and all waits so many times shorter than in life.
+    #[cfg(test)]
+    pub(crate) fn at(url: &str, scale: u32) -> AzureDriver {
+        let place = Some(url.to_owned());
+        let life = Ages::IN_LIFE;
+        AzureDriver {
+            overrides: Overrides {
+                authority: place.clone(),
+                arm: place.clone(),
+                metadata: place,
+            },
+            ages: Ages {
+                create_deadline: life.create_deadline / scale,
+                reserved: life.reserved / scale,
+                every: life.every / scale,
+            },
+            scale,
+        }
+    }
+
+    fn read(&self, parameters: &Value) -> Result<(Parameters, Endpoints), Vec<String>> {
+        let read = Parameters::read(parameters)?;
+        let endpoints = Endpoints::new(read.environment, &self.overrides)?;
+        Ok((read, endpoints))
+    }
+
+    pub(crate) fn account(
+        &self,
+        parameters: &Value,
+        context: DriverContext,
+        #[cfg(test)] mutant: Option<crate::mutants::Mutant>,
+    ) -> Result<Arc<Account>, CloudError> {
+        let refused = |words: String| CloudError::new(CloudErrorClass::Refused, words);
+        let (read, endpoints) = self
+            .read(parameters)
+            .map_err(|problems| refused(problems.join("; ")))?;
+        if let Some(problem) = parameters::problem_of_image(&context.image_id) {
+            return Err(refused(problem));
+        }
+        let tokens = Tokens::new(read.identity.clone());
+        let calls = Calls::new(endpoints, tokens, context.clock.clone(), self.scale)?;
+        Ok(Account::new(
+            calls,
+            read,
+            context,
+            self.ages,
+            #[cfg(test)]
+            mutant,
+        ))
+    }
+}
+
+#[async_trait]
+impl Driver for AzureDriver {
+    fn name(&self) -> &'static str {
+        "azure"
+    }
+
+    fn check(&self, parameters: &Value) -> Vec<String> {
+        self.read(parameters).err().unwrap_or_default()
+    }
+
+    async fn open(
+        &self,
+        parameters: &Value,
+        context: DriverContext,
+    ) -> Result<Arc<dyn InstanceSet>, CloudError> {
+        let account = self.account(
+            parameters,
+            context,
+            #[cfg(test)]
+            None,
+        )?;
+        account.spawn(collect::for_ever(Arc::downgrade(&account)));
+        Ok(account)
+    }
+}
+
+#[async_trait]
+impl InstanceSet for Account {
+    async fn create(&self, order: CreateOrder) -> Result<Instance, CloudError> {
+        Account::create(self, &order).await
+    }
+
+    async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
+        Account::list(self, tags).await
+    }
+
+    async fn set_tags(&self, id: &InstanceId, tags: &Tags) -> Result<(), CloudError> {
+        Account::set_tags(self, id, tags).await
+    }
+
+    async fn destroy(&self, id: &InstanceId) -> Result<(), CloudError> {
+        Account::destroy(self, id).await
+    }
+
+    fn remote_user(&self) -> String {
+        self.parameters.admin_username.clone()
+    }
+
+    fn ended(&self) -> Vec<Ended> {
+        self.memory().take_ended()
+    }
+}

@@ -1,0 +1,62 @@
+//! Drivers that are wrong on purpose: each must fail the check that is there for it.
+
+use dispatch_cloud::CloudError;
+use dispatch_model::CloudErrorClass;
+use serde_json::Value;
+
+use crate::{
+    account::Account,
+    calls::Action,
+    creation::{Ask, Heard},
+    failure::Failure,
+};
+
+/// What is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mutant {
+    /// After an unknown outcome it puts again without looking.
+    PutsBlindly,
+    /// A refused create leaves its network interface behind.
+    LeavesNic,
+    /// The garbage collection knows neither ages nor creates in flight.
+    CollectsFresh,
+    /// No capacity of a size is taken for the subscription's quota.
+    CapacityIsQuota,
+    /// VMs that failed are left as they are.
+    KeepsFailed,
+    /// Tags are replaced, not merged.
+    ReplacesTags,
+    /// An eviction is not noticed.
+    EvictionUnseen,
+}
+
+impl Account {
+    pub(crate) fn errs(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    pub(crate) fn mutated(&self, ask: Ask) -> Option<Heard<(Action, Failure)>> {
+        let nothing = || (Action::GetVm, Failure::Unknown(String::new()));
+        match ask {
+            Ask::GetVm if self.errs(Mutant::PutsBlindly) => Some(Heard::Absent(nothing())),
+            Ask::DeleteNic if self.errs(Mutant::LeavesNic) => Some(Heard::Fine),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn as_quota(&self, error: CloudError) -> CloudError {
+        match error.class {
+            CloudErrorClass::Capacity(_) if self.errs(Mutant::CapacityIsQuota) => {
+                CloudError::new(CloudErrorClass::Quota, error.message)
+            }
+            _ => error,
+        }
+    }
+
+    pub(crate) fn replaced(&self, mut body: Value) -> Value {
+        if self.errs(Mutant::ReplacesTags) {
+            body["operation"] = "Replace".into();
+        }
+        body
+    }
+}

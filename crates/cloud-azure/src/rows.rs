@@ -1,0 +1,283 @@
+//! What lists and views say of VMs, network interfaces and disks. Every level may be null or missing (facts A1, K27):
+//! one odd row affects that row alone.
+
+use std::collections::BTreeMap;
+
+use dispatch_cloud::Tags;
+use serde_json::Value;
+
+use crate::{
+    atlas::Fault,
+    garbage::{Disk, Nic},
+    lro, places,
+};
+
+/// A VM.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct VmRow {
+    pub(crate) name: String,
+    pub(crate) tags: Tags,
+    pub(crate) size: String,
+    pub(crate) spot: bool,
+    pub(crate) state: VmState,
+    /// The lower-case name of its first network interface.
+    pub(crate) nic: Option<String>,
+}
+
+/// How a VM is, as far as it matters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum VmState {
+    /// Made.
+    Well,
+    /// Being made or changed.
+    Coming,
+    Deleting,
+    Failed,
+}
+
+/// One row of a list of VMs; `None` if it cannot even be named.
+pub(crate) fn vm(row: &Value) -> Option<VmRow> {
+    let name = name(row)?;
+    let properties = &row["properties"];
+    let state = match lro::state(row) {
+        Some(state) if state.eq_ignore_ascii_case("Deleting") => VmState::Deleting,
+        Some(state) if state.eq_ignore_ascii_case("Failed") => VmState::Failed,
+        Some(state) if state.eq_ignore_ascii_case("Succeeded") => VmState::Well,
+        _ => VmState::Coming,
+    };
+    let interfaces = properties["networkProfile"]["networkInterfaces"].as_array();
+    let nic = interfaces
+        .into_iter()
+        .flatten()
+        .find_map(|interface| interface["id"].as_str());
+    Some(VmRow {
+        name,
+        tags: tags(row),
+        size: text(&properties["hardwareProfile"]["vmSize"]),
+        spot: properties["priority"]
+            .as_str()
+            .is_some_and(|priority| priority.eq_ignore_ascii_case("Spot")),
+        state,
+        nic: nic.map(|id| places::name_in(id).to_ascii_lowercase()),
+    })
+}
+
+/// One row of a list of network interfaces, and its address; "" while it has none.
+pub(crate) fn nic(row: &Value) -> Option<(Nic, String)> {
+    let properties = &row["properties"];
+    let configurations = properties["ipConfigurations"].as_array();
+    let address = configurations
+        .into_iter()
+        .flatten()
+        .find_map(|configuration| {
+            configuration["properties"]["privateIPAddress"]
+                .as_str()
+                .filter(|address| !address.is_empty())
+        });
+    let nic = Nic {
+        name: name(row)?,
+        tags: tags(row),
+        attached: !properties["virtualMachine"].is_null(),
+    };
+    Some((nic, address.unwrap_or_default().to_owned()))
+}
+
+/// One row of a list of disks.
+pub(crate) fn disk(row: &Value) -> Option<Disk> {
+    let properties = &row["properties"];
+    Some(Disk {
+        name: name(row)?,
+        tags: tags(row),
+        unattached: properties["diskState"]
+            .as_str()
+            .is_some_and(|state| state.eq_ignore_ascii_case("Unattached"))
+            && row["managedBy"].is_null(),
+        created: properties["timeCreated"]
+            .as_str()
+            .and_then(|text| text.parse().ok()),
+    })
+}
+
+/// Whether a VM in state Failed never came to be. One that was well before, or that runs in spite of it, had only an
+/// update that failed, and may have containers on it.
+pub(crate) fn is_stillborn(was_well: bool, fault: &Fault, runs: bool) -> bool {
+    // It runs, but its system did not come up in time.
+    let is_dumb = fault
+        .codes()
+        .any(|code| code.to_ascii_lowercase().starts_with("osprovisioning"));
+    !was_well && (!runs || is_dumb)
+}
+
+/// Why a VM failed, as its instance view says, and whether it runs nevertheless: an update of a VM that runs well may
+/// fail, too, and that VM must not go.
+pub(crate) fn failure_in_view(view: &Value) -> Option<(Fault, bool)> {
+    let statuses = view["statuses"].as_array()?;
+    let code = |status: &Value| text(&status["code"]);
+    let runs = statuses
+        .iter()
+        .any(|status| code(status).eq_ignore_ascii_case("PowerState/running"));
+    let failed = statuses.iter().find_map(|status| {
+        let code = code(status);
+        let lower = code.to_ascii_lowercase();
+        let reason = lower
+            .strip_prefix("provisioningstate/failed")?
+            .trim_start_matches('/');
+        let at = code.len() - reason.len();
+        Some(Fault::new(&code[at..], &text(&status["message"])))
+    });
+    Some((failed?, runs))
+}
+
+fn name(row: &Value) -> Option<String> {
+    let name = row["name"].as_str()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn tags(row: &Value) -> Tags {
+    let pairs = row["tags"].as_object().into_iter().flatten();
+    pairs
+        .map(|(key, value)| {
+            let value = match value {
+                Value::String(text) => text.clone(),
+                Value::Null => String::new(),
+                other => other.to_string(),
+            };
+            (key.clone(), value)
+        })
+        .collect::<BTreeMap<String, String>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a1_k27_every_level_may_be_null_or_missing() {
+        for row in [
+            json!(null),
+            json!({}),
+            json!({"name": null}),
+            json!({"name": 3}),
+            json!({"name": ""}),
+            json!([]),
+        ] {
+            assert_eq!(vm(&row), None, "{row}");
+            assert_eq!(nic(&row), None, "{row}");
+            assert_eq!(disk(&row), None, "{row}");
+        }
+        let bare = vm(&json!({"name": "a"})).expect("a VM");
+        assert_eq!((bare.nic, bare.size.as_str()), (None, ""));
+        for interfaces in [
+            json!(null),
+            json!([]),
+            json!([null]),
+            json!([{}]),
+            json!([{"id": null}]),
+            json!(7),
+        ] {
+            let row = json!({"name": "a", "tags": {"x": null, "y": 7, "z": "w"}, "properties": {"networkProfile": {"networkInterfaces": interfaces}}});
+            let read = vm(&row).expect("a VM");
+            assert_eq!(read.nic, None, "{row}");
+            assert_eq!(read.tags["x"], "");
+            assert_eq!(read.tags["y"], "7");
+            assert_eq!(read.tags["z"], "w");
+        }
+        for configurations in [
+            json!(null),
+            json!([]),
+            json!([null]),
+            json!([{"properties": null}]),
+            json!([{"properties": {"privateIPAddress": null}}]),
+            json!([{"properties": {"privateIPAddress": ""}}]),
+        ] {
+            let row = json!({"name": "a", "properties": {"ipConfigurations": configurations}});
+            let (read, address) = nic(&row).expect("an interface");
+            assert_eq!(address, "", "{row}");
+            assert!(!read.attached);
+        }
+        let whole = json!({"name": "a", "properties": {"virtualMachine": {"id": "x"}, "ipConfigurations": [{}, {"properties": {"privateIPAddress": "10.0.0.4"}}]}});
+        let (read, address) = nic(&whole).expect("an interface");
+        assert!(read.attached);
+        assert_eq!(address, "10.0.0.4");
+    }
+
+    #[test]
+    fn states_and_spot_are_read_in_any_case() {
+        let row = |state: &str, priority: &str| {
+            vm(&json!({"name": "a", "properties": {"provisioningState": state, "priority": priority,
+                "networkProfile": {"networkInterfaces": [{"id": "/X/networkInterfaces/A-NIC"}]}}}))
+            .expect("a VM")
+        };
+        assert_eq!(row("deleting", "").state, VmState::Deleting);
+        assert_eq!(row("Failed", "spot").state, VmState::Failed);
+        assert_eq!(row("Creating", "Regular").state, VmState::Coming);
+        assert_eq!(row("succeeded", "Regular").state, VmState::Well);
+        assert!(row("", "SPOT").spot && !row("", "Regular").spot);
+        assert_eq!(row("", "").nic.as_deref(), Some("a-nic"));
+    }
+
+    #[test]
+    fn an_instance_view_tells_why_a_vm_failed_and_whether_it_runs() {
+        let view = |codes: &[&str]| {
+            let statuses: Vec<Value> = codes
+                .iter()
+                .map(|code| json!({"code": code, "message": "because"}))
+                .collect();
+            failure_in_view(&json!({ "statuses": statuses }))
+                .map(|(fault, runs)| (fault.code().to_owned(), fault.message().to_owned(), runs))
+        };
+        let because = |code: &str, runs| Some((code.to_owned(), "because".to_owned(), runs));
+        assert_eq!(
+            view(&["ProvisioningState/failed/AllocationFailed"]),
+            because("AllocationFailed", false)
+        );
+        assert_eq!(
+            view(&[
+                "ProvisioningState/failed/VMExtensionError",
+                "PowerState/running"
+            ]),
+            because("VMExtensionError", true)
+        );
+        assert_eq!(view(&["ProvisioningState/failed"]), because("", false));
+        assert_eq!(view(&["ProvisioningState/succeeded"]), None);
+        assert_eq!(failure_in_view(&json!({"statuses": null})), None);
+        assert_eq!(failure_in_view(&json!({"statuses": [null, {}]})), None);
+    }
+
+    #[test]
+    fn a_vm_whose_update_failed_is_not_taken_for_one_that_never_came_to_be() {
+        let fault = |code: &str| Fault::new(code, "");
+        for (was_well, code, runs, expected) in [
+            (false, "AllocationFailed", false, true),
+            (false, "OSProvisioningTimedOut", true, true),
+            (false, "VMExtensionProvisioningError", true, false),
+            (true, "AllocationFailed", false, false),
+            (true, "OSProvisioningTimedOut", true, false),
+        ] {
+            assert_eq!(
+                is_stillborn(was_well, &fault(code), runs),
+                expected,
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn disks_in_use_and_undated_ones_are_told_apart() {
+        let row = |state: &str, managed_by: Value| {
+            disk(&json!({"name": "d", "managedBy": managed_by, "properties": {"diskState": state, "timeCreated": "2026-11-22T10:00:00.1234567+00:00"}})).expect("a disk")
+        };
+        assert!(row("unattached", Value::Null).unattached);
+        assert!(!row("Unattached", json!("vm")).unattached);
+        assert!(!row("Reserved", Value::Null).unattached);
+        assert!(row("Attached", Value::Null).created.is_some());
+        let odd = json!({"name": "d", "properties": {"timeCreated": "x"}});
+        assert_eq!(disk(&odd).expect("a disk").created, None);
+    }
+}
