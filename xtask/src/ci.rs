@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    bench,
+    bench, clouds,
     command::{cargo, execute},
     demo, deny,
     setup::{self, Purpose},
@@ -37,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         execute(
             clippy
                 .args(open_ssl.cargo_args())
+                .args(clouds::CARGO_ARGS)
                 .args(["--", "--deny", "warnings"]),
         )
     });
@@ -44,10 +45,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         let mut docs = cargo(["doc", "--workspace", "--no-deps"]);
         execute(
             docs.args(open_ssl.cargo_args())
+                .args(clouds::CARGO_ARGS)
                 .env("RUSTDOCFLAGS", "--deny warnings"),
         )
     });
-    report.attempt("test", || test::test(open_ssl, &[]));
+    report.attempt("test", || test::test(open_ssl, true, &[]));
     if !args.quick
         && let Some(built) = report.attempt("build", || demo::build(open_ssl))
     {

@@ -9,6 +9,7 @@
 
 mod bench;
 mod ci;
+mod clouds;
 mod command;
 mod demo;
 mod deny;

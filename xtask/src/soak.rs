@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     for turn in 1..=args.repeats {
         attempt(format!("tests, turn {turn} of {}", args.repeats), &|| {
-            test::test(open_ssl, &[])
+            test::test(open_ssl, true, &[])
         });
     }
     for seed in 1..=args.seeds {

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use anyhow::{Result, bail};
 
 use crate::{
+    clouds,
     command::{cargo, run_reading_lines},
     setup::{self, OpenSsl, Purpose},
     step::step,
@@ -13,6 +14,9 @@ use crate::{
 /// What to test.
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// Leave out what needs a cloud's SDK, whose compilation takes minutes.
+    #[arg(long)]
+    no_sdk: bool,
     /// Passed on to `cargo test`: `cargo xtask test -- -p dispatch-worker adoption`.
     #[arg(last = true)]
     rest: Vec<String>,
@@ -20,17 +24,22 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let open_ssl = setup::run_for(Purpose::Test)?;
-    step("test", || test(open_ssl, &args.rest))
+    step("test", || test(open_ssl, !args.no_sdk, &args.rest))
 }
 
 /// Runs the tests and prints the total, which is the last line on success.
-pub(crate) fn test(open_ssl: OpenSsl, rest: &[String]) -> Result<()> {
+pub(crate) fn test(open_ssl: OpenSsl, with_sdk: bool, rest: &[String]) -> Result<()> {
+    let reports = clouds::fresh_reports()?;
     let mut command = cargo(["test", "--no-fail-fast"]);
+    command.env(clouds::REPORTS_VARIABLE, &reports);
     if !rest
         .iter()
         .any(|word| word == "-p" || word.starts_with("--package"))
     {
         command.arg("--workspace").args(open_ssl.cargo_args());
+        if with_sdk {
+            command.args(clouds::CARGO_ARGS);
+        }
     }
     command.args(rest);
     let mut total = Total::default();
@@ -38,6 +47,7 @@ pub(crate) fn test(open_ssl: OpenSsl, rest: &[String]) -> Result<()> {
         println!("{line}");
         total += Total::of(line);
     })?;
+    clouds::print_reports(&reports)?;
     println!("total: {total}");
     if !succeeded || total.failed > 0 {
         bail!(

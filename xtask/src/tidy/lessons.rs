@@ -1,13 +1,17 @@
-//! `docs/lessons.md` has a row for each lesson and weakness of the reference, and each test it names exists.
+//! `docs/lessons.md` has a row for each lesson, weakness and scenario of the reference, and each test it names exists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Lessons, Problem, facts::defined};
+use super::{Lessons, Problem, facts::items};
 use crate::tree::SourceFile;
 
 const TABLE: &str = "docs/lessons.md";
 /// Pages whose numbers need a row.
-const REFERENCE: &[&str] = &["docs/reference/lessons.md", "docs/reference/weaknesses.md"];
+const REFERENCE: &[&str] = &[
+    "docs/reference/lessons.md",
+    "docs/reference/weaknesses.md",
+    "docs/reference/scenarios.md",
+];
 /// What the last column may open with instead of tests.
 const ELSEWHERE: &[&str] = &["not ours: ", "issue EC2", "issue Azure", "issue production"];
 const OPEN: &str = "open";
@@ -26,7 +30,7 @@ pub(super) fn check(files: &[SourceFile], strictness: Lessons) -> Checked {
     };
     let asked: Vec<String> = REFERENCE
         .iter()
-        .flat_map(|page| defined(text(page)))
+        .flat_map(|page| items(text(page)))
         .collect();
     let rows = rows(text(TABLE));
     let tests: BTreeSet<&str> = files
@@ -65,10 +69,7 @@ pub(super) fn check(files: &[SourceFile], strictness: Lessons) -> Checked {
             ));
         }
     }
-    for number in asked
-        .iter()
-        .filter(|number| number.starts_with(|c: char| c.is_ascii_uppercase()))
-    {
+    for number in &asked {
         if !seen.contains_key(number.as_str()) {
             problems.push(Problem::new(
                 TABLE,
@@ -109,10 +110,7 @@ fn rows(table: &str) -> Vec<Row> {
         let [number, _, proof] = cells[..] else {
             continue;
         };
-        let is_number = number.starts_with(|c: char| c.is_ascii_uppercase())
-            && number.len() > 1
-            && number[1..].chars().all(|c| c.is_ascii_digit());
-        if is_number {
+        if is_number(number) {
             rows.push(Row {
                 line: index + 1,
                 number: number.into(),
@@ -121,6 +119,17 @@ fn rows(table: &str) -> Vec<Row> {
         }
     }
     rows
+}
+
+/// `K12`, or `§6.2.4`.
+fn is_number(cell: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    match cell.strip_prefix('§') {
+        Some(scenario) => scenario.split('.').all(digits),
+        None => {
+            cell.starts_with(|c: char| c.is_ascii_uppercase()) && cell.get(1..).is_some_and(digits)
+        }
+    }
 }
 
 enum Verdict {
@@ -154,12 +163,23 @@ fn judge(row: &Row, tests: &BTreeSet<&str>) -> Verdict {
     }
 }
 
-/// Names of the test functions in this source.
+/// Names of the test functions in this source, and of the checks in tables of checks (`checks! { [E1] name: …; }`),
+/// which a test runs one by one.
 fn tests(source: &str) -> Vec<&str> {
     let mut names = vec![];
     let mut marked = false;
+    let mut in_table = false;
     for line in source.lines().map(str::trim) {
-        if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+        if line == "checks! {" {
+            in_table = true;
+        } else if line == "}" {
+            in_table = false;
+        } else if in_table {
+            let after_numbers = line
+                .strip_prefix('[')
+                .and_then(|line| line.split_once("] "));
+            names.extend(after_numbers.and_then(|(_, rest)| rest.split(':').next()));
+        } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
             marked = true;
         } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| marked) {
             names.extend(rest.split(['(', '<']).next());
@@ -174,7 +194,8 @@ mod tests {
     use super::*;
 
     const SOURCE: &str = "//! A.\n#[test]\n#[should_panic]\nfn a_test() {}\nfn no_test() {}\n\
-                          #[tokio::test(start_paused = true)]\nasync fn a_slow_test() {}\n";
+                          #[tokio::test(start_paused = true)]\nasync fn a_slow_test() {}\n\
+                          checks! {\n    [E1] a_check: lab (x), moto Y;\n}\n";
 
     #[track_caller]
     fn finds(table: &str, strictness: Lessons, expected: &[&str]) {
@@ -186,6 +207,10 @@ mod tests {
             file(
                 "docs/reference/lessons.md",
                 "## 1.1 Queue\n- **Q1.** one\n- **Q2.** two\n",
+            ),
+            file(
+                "docs/reference/scenarios.md",
+                "## 6.2 Plans\n- **§6.2.1.** one\n",
             ),
             file(TABLE, table),
             file("a.rs", SOURCE),
@@ -201,7 +226,7 @@ mod tests {
     #[test]
     fn a_full_table_with_real_tests_is_fine() {
         finds(
-            "| Q1 | asks | `a::a_test`, `a_slow_test` |\n| Q2 | asks | issue EC2 |\n",
+            "| Q1 | asks | `a::a_test`, `a_slow_test` |\n| Q2 | asks | issue EC2 |\n| §6.2.1 | asks | `a_test` |\n",
             Lessons::Strict,
             &[],
         );
@@ -217,6 +242,7 @@ mod tests {
                 "Q3: name its tests in backticks, or say `open` or one of \
                  [\"not ours: \", \"issue EC2\", \"issue Azure\", \"issue production\"]",
                 "Q2 of the reference has no row",
+                "§6.2.1 of the reference has no row",
                 "the reference has no Q3",
             ],
         );
@@ -224,7 +250,8 @@ mod tests {
 
     #[test]
     fn an_open_row_fails_only_when_strict() {
-        let table = "| Q1 | asks | `a_test` |\n| Q2 | asks | open |\n";
+        let table =
+            "| Q1 | asks | `a_test` |\n| Q2 | asks | open |\n| §6.2.1 | asks | `a_test` |\n";
         finds(table, Lessons::Lenient, &[]);
         finds(table, Lessons::Strict, &["Q2 is open"]);
     }
