@@ -14,8 +14,8 @@ use dispatch_dispatcher::{Environment, Start};
 use dispatch_telemetry::{LogSettings, Metrics};
 
 use crate::{
-    cli::{Cli, Command, ConfigArgs, DumpArgs, RunArgs, Syntax},
-    drivers, files,
+    cli::{Cli, CloudtestArgs, Command, ConfigArgs, DumpArgs, RunArgs, Syntax},
+    cloudtest, drivers, files,
 };
 
 /// Anything else that went wrong.
@@ -28,6 +28,7 @@ pub(crate) fn execute(cli: Cli) -> ExitCode {
         Some(Command::Run(args)) => run(&args),
         Some(Command::ConfigCheck(args)) => config_check(&args),
         Some(Command::ConfigDump(args)) => config_dump(&args),
+        Some(Command::Cloudtest(args)) => cloudtest(&args),
     };
     outcome.unwrap_or_else(|error| {
         complain(&format!("{error:#}\n"));
@@ -73,6 +74,28 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(FAILURE))
         }
     }
+}
+
+fn cloudtest(args: &CloudtestArgs) -> anyhow::Result<ExitCode> {
+    let loaded = match load(&path(&args.config))? {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            complain(&problems);
+            return Ok(ExitCode::from(FAILURE));
+        }
+    };
+    let _log = dispatch_telemetry::init_logging(&log_settings(&loaded))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let passed = runtime.block_on(cloudtest::run(args, &loaded.config, &drivers::all()));
+    // A question to the operator that nobody answered any more would be waited for.
+    runtime.shutdown_background();
+    Ok(if passed? {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILURE)
+    })
 }
 
 fn config_check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {

@@ -1,6 +1,7 @@
 //! Runs an Arvados cluster's containers on cloud VMs.
 
 mod cli;
+mod cloudtest;
 mod commands;
 mod drivers;
 mod files;

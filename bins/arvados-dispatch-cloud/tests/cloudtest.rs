@@ -1,0 +1,170 @@
+//! The command `cloudtest` as an operator runs it: on the lab's cloud, and on the lab's EC2 API.
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::{Command, Output},
+};
+
+use dispatch_lab_net::{
+    ClusterConfig, Heard, Lab, LabHandle,
+    world::{Settings, Span},
+};
+
+/// A lab whose instances come up soon.
+async fn lab() -> LabHandle {
+    let mut settings = Settings::default();
+    settings.vm.port = 0;
+    settings.vm.boot_ms = Span::between(0, 50);
+    settings.vm.boot_probe_fails_ms = Span::between(0, 50);
+    settings.cloud.create_latency_ms = Span::between(1, 5);
+    settings.cloud.address_ms = Span::between(1, 20);
+    settings.cloud.bystanders = 2;
+    let mut lab = Lab::new(3, settings);
+    lab.config = ClusterConfig {
+        cloud_vms: [
+            ("BootProbeCommand", "systemctl is-system-running"),
+            ("SyncInterval", "100ms"),
+            ("ProbeInterval", "100ms"),
+            ("TimeoutBooting", "20s"),
+            ("ResourceTags", "{Project: demo}"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into(),
+        ..lab.config
+    };
+    lab.start().await.expect("a lab")
+}
+
+/// Runs `cloudtest` with this configuration, these arguments and this environment.
+async fn cloudtest(config: &str, args: &[&str], environment: &[(&str, &str)]) -> (Output, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.yml");
+    std::fs::write(&path, config).expect("written");
+    let mut command = Command::new(Path::new(env!("CARGO_BIN_EXE_arvados-dispatch-cloud")));
+    command
+        .arg("cloudtest")
+        .arg("-config")
+        .arg(&path)
+        .args(args)
+        .envs(environment.iter().copied());
+    let run = tokio::task::spawn_blocking(move || command.output());
+    let output = run.await.expect("a thread").expect("the program");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let all = format!("{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    (output, all)
+}
+
+/// How many instances are alive, other people's not counted.
+fn alive(lab: &LabHandle) -> usize {
+    lab.world(|world, _| {
+        let all = world.instances().instances().values();
+        all.filter(|instance| instance.alive() && !instance.bystander)
+            .count()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cloud_that_is_configured_is_tried_out_and_left_as_it_was() {
+    let lab = lab().await;
+    // As the Go tool's options are written.
+    let args = [
+        "-command",
+        "echo hello from there",
+        "-instance-type=nonsense",
+    ];
+    let (output, said) = cloudtest(lab.config_yaml(), &args, &[]).await;
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("no instance type \"nonsense\""), "{said}");
+    let (output, said) = cloudtest(lab.config_yaml(), &args[..2], &[]).await;
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("hello from there"), "{said}");
+    assert!(said.contains("cloudtest: passed: all 10 steps"), "{said}");
+    assert_eq!(alive(&lab), 0, "{said}");
+}
+
+/// Whether the cloud was given our public key, and for which sets instances were made.
+fn key_and_sets(lab: &LabHandle) -> (bool, BTreeSet<String>) {
+    let key = lab.public_key().split_whitespace().nth(1).expect("a key");
+    let orders = lab.heard().into_iter().filter_map(|heard| match heard {
+        Heard::Cloud(request) if request.method == "POST" => Some(request.body),
+        _ => None,
+    });
+    let orders: Vec<String> = orders
+        .map(|body| String::from_utf8_lossy(&body).into_owned())
+        .collect();
+    let sets = lab.world(|world, _| {
+        let all = world.instances().instances().values();
+        let ours = all.filter(|instance| !instance.bystander);
+        ours.map(|instance| instance.tags["ArvadosInstanceSetID"].clone())
+            .collect()
+    });
+    (orders.iter().any(|body| body.contains(key)), sets)
+}
+
+/// Facts T2, T5: the dispatcher's own instances are another set, and a key that is not to be deployed is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_key_is_deployed_if_it_is_to_be_and_the_set_is_a_neutral_one() {
+    for deploy in [true, false] {
+        let lab = lab().await;
+        lab.overhear();
+        let line = format!("    CloudVMs:\n        DeployPublicKey: {deploy}\n");
+        let config = lab.config_yaml().replace("    CloudVMs:\n", &line);
+        assert!(config.contains("DeployPublicKey"), "{config}");
+        let (_, said) = cloudtest(&config, &[], &[]).await;
+        let neutral = BTreeSet::from(["cloudtest".to_owned()]);
+        assert_eq!(key_and_sets(&lab), (deploy, neutral), "{said}");
+        assert_eq!(alive(&lab), 0, "{said}");
+    }
+}
+
+/// Facts T4: each subnet in turn, over SSH to the instances of the lab.
+#[cfg(feature = "ec2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_subnet_of_an_ec2_account_is_tried_out() {
+    use dispatch_lab_net::{Ec2Settings, Subnet};
+
+    let lab = lab().await;
+    let settings = Ec2Settings {
+        subnets: vec![
+            Subnet::new("subnet-a1", "lab-1a"),
+            Subnet::new("subnet-b1", "lab-1b"),
+        ],
+        ..Ec2Settings::default()
+    };
+    let ec2 = lab.serve_ec2(settings).await.expect("an EC2 API");
+    let parameters = "Region: us-east-1\n          AccessKeyID: AKIAFORTESTS\n          \
+                      SecretAccessKey: not-a-secret\n          SubnetID: [subnet-a1, subnet-b1]";
+    let config = lab
+        .config_yaml()
+        .replace("Driver: lab", "Driver: ec2")
+        .replace(&format!("Endpoint: {}", lab.cloud_url()), parameters);
+    let environment = [
+        ("AWS_ENDPOINT_URL_EC2", ec2.url()),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ];
+    let (output, said) = cloudtest(&config, &["-command", "echo hello"], &environment).await;
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said.matches("passed: all 10 steps").count(), 2, "{said}");
+    for subnet in ["subnet-a1", "subnet-b1"] {
+        let used = ec2.forms().into_iter().any(|form| {
+            form.get("NetworkInterface.1.SubnetId")
+                .is_some_and(|used| used == subnet)
+        });
+        assert!(used, "{subnet}: {said}");
+    }
+    assert_eq!(alive(&lab), 0, "{said}");
+    // Every check of the contract on top, as on a live account.
+    let args = ["--all-checks", "--instance-set-id", "another"];
+    let (output, said) = cloudtest(&config, &args, &environment).await;
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("passed       destroying_what_never_was_succeeds"),
+        "{said}"
+    );
+    assert!(
+        said.contains("cannot show  a_full_quota_is_told_as_such"),
+        "{said}"
+    );
+    assert_eq!(alive(&lab), 0, "{said}");
+}
