@@ -1,0 +1,127 @@
+//! What goes wrong around EC2, and that it costs time only.
+
+use dispatch_lab_net::{Bad, Injection};
+
+use crate::support::{Rig, container, eventually};
+
+/// Every call goes wrong until it is changed.
+fn always(bad: Bad) -> Injection {
+    Injection {
+        action: None,
+        subnet: None,
+        after: 0,
+        times: usize::MAX,
+        bad,
+    }
+}
+
+fn n_calls(rig: &Rig, action: &str) -> u64 {
+    rig.ec2.calls().get(action).map_or(0, |(calls, _)| *calls)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_while_a_create_is_unanswered_it_finds_the_instance_and_makes_no_second() {
+    let mut rig = Rig::start(|order| {
+        order.ec2.injections = vec![Injection::next("RunInstances", Bad::Silent)];
+    })
+    .await;
+    let uuid = rig.submit(&container(1, 300));
+    eventually("the instance was made", || !rig.living().is_empty()).await;
+    rig.kill_and_start_again().await;
+    eventually("it ran", || rig.state(&uuid) == "Complete").await;
+    let report = rig.all_is_done().await;
+    assert_eq!(report.instances_created, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_is_gone_for_a_while_disturbs_nothing_that_runs() {
+    let rig = Rig::start(|_| ()).await;
+    let running = rig.submit_many(3, &container(1, 4_000));
+    rig.all_in_state(&running, "Running").await;
+    let before = n_calls(&rig, "DescribeInstances");
+    rig.ec2
+        .set(|settings| settings.injections = vec![always(Bad::BadGateway)]);
+    let queued = rig.submit_many(2, &container(8, 100));
+    rig.all_in_state(&running, "Complete").await;
+    eventually("lists were asked for and failed", || {
+        n_calls(&rig, "DescribeInstances") >= before + 3
+    })
+    .await;
+    eventually("health says that the cloud does not list", || {
+        rig.management("GET", "/_health/ping").contains("ERROR")
+    })
+    .await;
+    assert!(queued.iter().all(|uuid| rig.state(uuid) != "Complete"));
+    rig.ec2.set(|settings| settings.injections.clear());
+    rig.all_in_state(&queued, "Complete").await;
+    rig.all_is_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refused_credentials_are_told_with_their_remedy_and_used_again_when_they_are_good() {
+    let words = "AWS was not able to validate the provided access credentials";
+    let refusal = Bad::Refused(401, "AuthFailure".to_owned(), words.to_owned());
+    let rig = Rig::start(|order| order.ec2.injections = vec![always(refusal)]).await;
+    let uuid = rig.submit(&container(1, 100));
+    eventually("health names the code", || {
+        rig.management("GET", "/_health/ping")
+            .contains("AuthFailure")
+    })
+    .await;
+    assert!(rig.log().contains("AccessKeyID"), "what to look at");
+    assert!(!rig.log().contains("not-a-secret-but-masked"));
+    rig.ec2.set(|settings| settings.injections.clear());
+    eventually("it ran", || rig.state(&uuid) == "Complete").await;
+    rig.all_is_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_region_the_daemon_says_which_key_is_missing_and_ends() {
+    let mut rig = Rig::start_unchecked(|order| order.parameter("Region", "\"\"")).await;
+    let status = rig.ends().await;
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        rig.log().contains("DriverParameters.Region"),
+        "{}",
+        rig.log()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_pair_that_somebody_deletes_is_imported_again() {
+    let rig = Rig::start(|_| ()).await;
+    let first = rig.submit(&container(1, 100));
+    eventually("it ran", || rig.state(&first) == "Complete").await;
+    let pairs = rig.ec2.key_pairs();
+    assert_eq!(pairs.len(), 1);
+    rig.ec2.delete_key_pair(&pairs[0]);
+    let more = rig.submit_many(2, &container(8, 100));
+    rig.all_in_state(&more, "Complete").await;
+    rig.all_is_done().await;
+    assert_eq!(rig.ec2.key_pairs(), pairs);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_again_and_again_in_the_middle_of_lost_creates_it_leaves_nothing_behind() {
+    let mut rig = Rig::start(|order| {
+        order.lab.seed = 3;
+        order.ec2.lost_rate = 0.3;
+        order.ec2.late_rate = 0.3;
+    })
+    .await;
+    for round in 1..=4 {
+        let made = rig.judge().instances_created;
+        rig.submit_many(2, &container(8, 800));
+        eventually("another instance was made", || {
+            rig.judge().instances_created > made || rig.judge().complete == 2 * round
+        })
+        .await;
+        rig.kill_and_start_again().await;
+    }
+    let report = rig.all_is_done().await;
+    assert_eq!(report.complete, 8);
+    eventually("what was late has come and gone", || {
+        rig.ec2.n_late() == 0 && rig.living().is_empty()
+    })
+    .await;
+}

@@ -1,0 +1,60 @@
+//! A cluster's day on EC2.
+
+use dispatch_lab_net::world::{Span, faults::Level, world::Submission};
+
+use crate::support::{Rig, container, eventually};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_containers_of_mixed_sizes_run_to_the_end_while_ec2_and_the_instances_misbehave()
+{
+    let rig = Rig::start(|order| {
+        order.lab.seed = 7;
+        order.lab.settings.faults = Level::Some;
+        order.lab.settings.runner.run_ms = Span::between(200, 2_000);
+        order.ec2.lost_rate = 0.1;
+        order.ec2.late_rate = 0.1;
+        order.ec2.unknown_ms = 300;
+        order.ec2.page = 5;
+        order.ec2.empty_tokens = true;
+        order.ec2.reserved_tags = true;
+        order.ec2.bucket_speed = Some(1.0);
+        let sold_out = ("lab.4".to_owned(), "lab-1a".to_owned());
+        order.ec2.sold_out = [sold_out].into();
+        order.vms("MaxInstances", "40");
+        // Disk that is added counts as volumes.
+        order.edit = Box::new(|text| text.replace("IncludedScratch:", "AddedScratch:"));
+    })
+    .await;
+    for _ in 0..100 {
+        rig.submit(&Submission::default());
+    }
+    let report = rig.all_is_done().await;
+    assert_eq!(report.submitted, 100);
+    assert!(report.complete >= 90, "{report:?}");
+    assert!(rig.living().is_empty());
+    rig.volumes_go_with_their_instances();
+    let key_pairs = rig.ec2.key_pairs();
+    assert_eq!(key_pairs.len(), 1, "one, kept for next time: {key_pairs:?}");
+    let calls = rig.ec2.calls();
+    assert_eq!(calls["ImportKeyPair"].0, 1);
+    assert!(calls["DescribeKeyPairs"].0 <= 2, "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_daemon_uses_the_key_pair_of_the_last_and_the_instances_it_finds() {
+    let mut rig = Rig::start(|_| ()).await;
+    let uuids = rig.submit_many(3, &container(2, 6_000));
+    rig.all_in_state(&uuids, "Running").await;
+    let before = rig.living();
+    rig.kill_and_start_again().await;
+    rig.all_in_state(&uuids, "Complete").await;
+    let one_more = rig.submit(&container(8, 100));
+    eventually("the new one is Complete", || {
+        rig.state(&one_more) == "Complete"
+    })
+    .await;
+    let report = rig.all_is_done().await;
+    assert_eq!(report.instances_created as usize, before.len() + 1);
+    assert_eq!(rig.ec2.key_pairs().len(), 1);
+    assert_eq!(rig.ec2.calls()["ImportKeyPair"].0, 1);
+}

@@ -1,0 +1,149 @@
+//! Spot instances that EC2 takes back (facts K34).
+
+use dispatch_lab_net::{
+    Heard, Subnet,
+    world::{settings::InstanceType, world::Submission},
+};
+use serde_json::{Value, json};
+
+use crate::support::{Order, Rig, container, eventually};
+
+/// Beside the types of the lab, a spot type of four cores; and six zones, since where one was taken back there is a lack
+/// for a minute.
+fn with_spot(order: &mut Order) {
+    let zones = ["a", "b", "c", "d", "e", "f"];
+    order.ec2.subnets = (zones.iter())
+        .map(|zone| Subnet::new(&format!("subnet-{zone}"), &format!("lab-1{zone}")))
+        .collect();
+    let subnets: Vec<String> = zones.iter().map(|zone| format!("subnet-{zone}")).collect();
+    order.parameter("SubnetID", &format!("[{}]", subnets.join(", ")));
+    let types = &mut order.lab.settings.instance_types;
+    let twin = types.iter().find(|one| one.name == "type4").cloned();
+    let twin = twin.expect("the lab has it");
+    types.push(InstanceType {
+        name: "spot4".to_owned(),
+        price: twin.price * 0.4,
+        preemptible: true,
+        ..twin
+    });
+}
+
+fn preemptible(run_ms: u64) -> Submission {
+    let mut submission = container(4, run_ms);
+    let parameters =
+        json!({"partitions": [], "preemptible": true, "max_run_time": 0, "supervisor": false});
+    (submission.attributes).insert("scheduling_parameters".to_owned(), parameters);
+    submission
+}
+
+/// Lets one run, and takes its instance back.
+async fn run_and_take_back(rig: &Rig) -> (String, String) {
+    let uuid = rig.submit(&preemptible(60_000));
+    eventually("it runs on spot", || rig.state(&uuid) == "Running").await;
+    let living = rig.living();
+    let instance = living.iter().find(|(_, (_, spot))| *spot);
+    let instance = instance.expect("a spot instance").0.clone();
+    rig.ec2.take_back(&instance);
+    eventually("it is cancelled", || rig.state(&uuid) == "Cancelled").await;
+    (uuid, instance)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn interruptions_are_told_to_owners_and_switch_a_type_to_its_twin_and_back() {
+    let rig = Rig::start(|order| {
+        with_spot(order);
+        order.vms("SpotFallbackPriceFactor", "3");
+        order.vms("SpotFallbackInterruptions", "2");
+        order.vms("SpotFallbackWindow", "8s");
+    })
+    .await;
+    for _ in 0..2 {
+        let (uuid, instance) = run_and_take_back(&rig).await;
+        let status = rig.lab.world(|world, _| {
+            let container = &world.containers().containers()[&uuid];
+            container.attribute("runtime_status")["error"].to_string()
+        });
+        assert!(status.contains(&instance), "{status}");
+        assert!(status.contains("took it back"), "{status}");
+        assert!(
+            status.contains("Server.SpotInstanceTermination"),
+            "{status}"
+        );
+    }
+    let metrics = rig.management("GET", "/metrics");
+    for line in [
+        r#"arvados_dispatchcloud_instances_died{instance_type="spot4",cause="spot interruption"} 2"#,
+        r#"arvados_dispatchcloud_create_holds{instance_type="spot4",cause="spot-interrupted"} 1"#,
+        r#"arvados_dispatchcloud_spot_substitutes{instance_type="spot4",substitute="type4"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
+    let on_the_twin = rig.submit(&preemptible(300));
+    eventually("it runs on demand", || {
+        rig.living().values().any(|(_, spot)| !*spot)
+    })
+    .await;
+    eventually("it ran", || rig.state(&on_the_twin) == "Complete").await;
+    eventually("the window is over", || {
+        let metrics = rig.management("GET", "/metrics");
+        metrics.contains(r#"create_holds{instance_type="spot4",cause="spot-interrupted"} 0"#)
+            && rig.living().is_empty()
+    })
+    .await;
+    let on_spot = rig.submit(&preemptible(300));
+    eventually("it runs on spot again", || {
+        rig.living().values().any(|(_, spot)| *spot)
+    })
+    .await;
+    eventually("it ran", || rig.state(&on_spot) == "Complete").await;
+    assert!(rig.log().contains("type4 is used in its place"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_policy_spot_containers_run_on_spot_however_often_it_is_taken_back() {
+    let rig = Rig::start(with_spot).await;
+    for _ in 0..4 {
+        run_and_take_back(&rig).await;
+    }
+    let uuid = rig.submit(&preemptible(100));
+    eventually("it ran", || rig.state(&uuid) == "Complete").await;
+    let story = rig.lab.world(|world, _| {
+        let instances = world.instances().instances().values();
+        instances
+            .filter(|one| !one.bystander)
+            .all(|one| one.instance_type.preemptible)
+    });
+    assert!(story, "nothing else was ever created");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runners_on_spot_instances_are_told_what_they_cost() {
+    let rig = Rig::start(|order| {
+        with_spot(order);
+        order.parameter("SpotPriceUpdateInterval", "1h");
+    })
+    .await;
+    rig.lab.overhear();
+    let uuid = rig.submit(&preemptible(4_000));
+    eventually("a price was told with a list", || {
+        let heard = rig.lab.heard();
+        heard.iter().any(|one| match one {
+            Heard::Command { line, stdin, .. } if line.contains("--stdin-prices") => {
+                let told: Value = serde_json::from_slice(stdin).expect("JSON");
+                told[0]["Price"].is_number() && told[0]["StartTime"].is_string()
+            }
+            _ => false,
+        })
+    })
+    .await;
+    let heard = rig.lab.heard();
+    let lists = heard.iter().filter_map(|one| match one {
+        Heard::Command { line, stdin, .. } if line.contains("--list") => Some((line, stdin)),
+        _ => None,
+    });
+    for (line, stdin) in lists {
+        let told = line.contains("--stdin-prices");
+        assert_eq!(told, !stdin.is_empty(), "the flag comes with data: {line}");
+    }
+    eventually("it ran", || rig.state(&uuid) == "Complete").await;
+}
