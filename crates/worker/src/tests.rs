@@ -14,6 +14,7 @@ mod runners;
 mod script;
 mod show;
 mod storm;
+mod turns;
 mod world;
 
 use expect_test::Expect;

@@ -2,6 +2,7 @@
 
 mod faults;
 mod limits;
+mod plan_cost;
 mod queue;
 mod restarts;
 mod rules;

@@ -6,10 +6,11 @@ use dispatch_brain::Wish;
 use dispatch_lab::Span;
 use dispatch_model::{IdleBehavior, WorkerState};
 use dispatch_tests::sim::{Setup, Sim};
+use dispatch_worker::WorkerNews;
 use serde_json::json;
 
 use super::stage::{
-    container, instance_of, instance_type, lock_count, set, small, state, the_instance,
+    container, count_news, instance_of, instance_type, lock_count, set, small, state, the_instance,
     until_state, worker_state,
 };
 
@@ -33,7 +34,10 @@ fn without_timers(seed: u64) -> Setup {
 #[test]
 fn an_instance_that_is_released_is_used_at_once() {
     // Facts W2: idle behaviour changes what can be planned.
-    let mut sim = Sim::new(without_timers(1));
+    let mut setup = without_timers(1);
+    // The tag that says so arrives before the start: the world goes by tags.
+    setup.wire.travel_ms = Span::exactly(0);
+    let mut sim = Sim::new(setup);
     let first = sim.submit(&container(4, 9), 5_000);
     let second = sim.submit(&container(4, 1), 1_000);
     until_state(&mut sim, &first, "Running", 10_000);
@@ -98,4 +102,28 @@ fn a_lock_call_that_hangs_holds_up_nobody_else() {
     );
     until_state(&mut sim, &hung, "Complete", 70_000);
     sim.finish(10_000);
+}
+
+#[test]
+fn what_a_runner_that_died_leaves_behind_is_settled_without_waiting_for_a_poll() {
+    // Facts P5: how a container ended is asked as soon as its runner has, not at the next poll.
+    let mut setup = without_timers(4).with_types(vec![instance_type(8)]);
+    setup.lab.runner.crash_rate = 1.0;
+    let mut sim = Sim::new(setup);
+    let uuids: Vec<String> = (0..6)
+        .map(|n| sim.submit(&container(1, n + 1), 2_000))
+        .collect();
+    let starting = |news: &WorkerNews| matches!(news, WorkerNews::Starting { .. });
+    sim.until("all are being started", 20_000, |sim| {
+        count_news(sim, starting) == uuids.len()
+    });
+    sim.pass(100);
+    set(&mut sim, &json!({"runner": {"crash_rate": 0.0}}));
+    // Those that died while they loaded run again; those that died later are cancelled.
+    let life = sim.finish(30_000);
+    assert!(
+        life.report.complete > 0 && life.report.cancelled > 0,
+        "{}",
+        life.summary()
+    );
 }

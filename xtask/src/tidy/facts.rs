@@ -47,15 +47,25 @@ pub(super) fn defined(text: &str) -> Vec<String> {
                 numbers.push(format!("§{}", first.trim_end_matches('.')));
             }
         }
-        for (start, _) in line.match_indices("**") {
-            if let Some((number, rest)) = number(&line[start + 2..])
-                && rest.starts_with(".**")
-            {
-                numbers.push(number);
-            }
-        }
+        numbers.extend(items_of(line));
     }
     numbers
+}
+
+/// The numbers of single facts that this page defines, without those of its sections: `**S10.**`, `**§6.2.4.**`.
+pub(super) fn items(text: &str) -> Vec<String> {
+    text.lines().flat_map(items_of).collect()
+}
+
+fn items_of(line: &str) -> impl Iterator<Item = String> {
+    line.match_indices("**").filter_map(|(start, _)| {
+        let (number, rest) = number(&line[start + 2..])?;
+        // A number with dots keeps the one behind it.
+        rest.strip_prefix('.')
+            .unwrap_or(rest)
+            .starts_with("**")
+            .then_some(number)
+    })
 }
 
 /// The numbers listed behind the word "facts": "facts §1.2 S19, S11 and K4".
@@ -131,6 +141,11 @@ mod tests {
     fn numbers_are_defined_by_headings_and_bold_items() {
         let page = "# Title\n## 2.1 Calls\n### 2.1.2a Between\n- **Q1.** text\n- **bold** text, **K12.** ★ more\n";
         assert_eq!(defined(page), ["§2.1", "§2.1.2a", "Q1", "K12"]);
+        let page = "## 6.2 Plans\n- <a id=\"x\"></a>**§6.2.4.** text\n";
+        assert_eq!(
+            (defined(page).len(), items(page)),
+            (2, vec!["§6.2.4".to_owned()])
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod properties;
 mod quota;
 mod simulation;
 mod substitutes;
+mod supervisors;
 
 use expect_test::{Expect, expect};
 
