@@ -4,6 +4,7 @@
 
 mod creates;
 mod garbage;
+mod kills;
 mod lists;
 mod mutated;
 #[cfg(feature = "microsoft-clients")]

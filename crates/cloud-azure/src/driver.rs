@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use dispatch_cloud::{
     CloudError, CreateOrder, Driver, DriverContext, Ended, Instance, InstanceSet, Tags,
 };
-use dispatch_model::{CloudErrorClass, InstanceId};
+use dispatch_model::{CloudErrorClass, InstanceId, InstanceType};
 use serde_json::Value;
 
 use crate::{
@@ -108,6 +108,15 @@ impl Driver for AzureDriver {
 
     fn check(&self, parameters: &Value) -> Vec<String> {
         self.read(parameters).err().unwrap_or_default()
+    }
+
+    fn check_use(&self, image_id: &str, instance_types: &[&InstanceType]) -> Vec<String> {
+        let image = parameters::problem_of_image(image_id);
+        let types = instance_types.iter().copied();
+        image
+            .into_iter()
+            .chain(types.filter_map(parameters::problem_of_type))
+            .collect()
     }
 
     async fn open(

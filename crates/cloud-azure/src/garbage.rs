@@ -305,7 +305,7 @@ mod tests {
             with("ArvadosInstanceSetID", Some("another")),
         ] {
             assert!(
-                found(&[nic.clone()], &[], &[], &spared, Time::ZERO).is_empty(),
+                found(std::slice::from_ref(&nic), &[], &[], &spared, Time::ZERO).is_empty(),
                 "{nic:?}"
             );
         }

@@ -21,6 +21,12 @@ pub trait Driver: Send + Sync {
     /// (below `Containers.CloudVMs.`), the value and the remedy. Keys of other drivers are ignored.
     fn check(&self, parameters: &serde_json::Value) -> Vec<String>;
 
+    /// Checks what else the configuration asks of this cloud: images, and types of instances. Every problem found, each
+    /// naming the key, the value and the remedy.
+    fn check_use(&self, _image_id: &str, _instance_types: &[&InstanceType]) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The parameters taken apart: for each place (a subnet, say) that is to be tried out by itself, its name and the
     /// parameters for it alone (facts T4). They have been checked.
     fn places(&self, parameters: &serde_json::Value) -> Vec<(String, serde_json::Value)> {

@@ -220,6 +220,11 @@ async fn what_cannot_work_is_refused_when_the_configuration_is_read() {
     );
     let problems = driver.check(&json!({"CloudEnvironment": "AzureGermanCloud"}));
     assert!(problems.len() >= 4, "{problems:?}");
+    let mut scratch = super::stage::order(SMALL, "secret").instance_type;
+    assert_eq!(driver.check_use("image", &[&scratch]), Vec::<String>::new());
+    scratch.added_scratch_bytes = 1;
+    let problems = driver.check_use("https://x.blob.core.windows.net/a.vhd", &[&scratch]);
+    assert_eq!(problems.len(), 2, "{problems:?}");
     let stage = Setup::default().start().await;
     let mut context = stage.account.context.clone();
     context.image_id = "https://x.blob.core.windows.net/a.vhd".to_owned();

@@ -56,10 +56,10 @@ impl Account {
                 (world.instances().alive(id).is_some(), listed)
             });
             match (&vm.state, instance) {
-                (State::Deleting { due_ms }, _) if now.ms >= *due_ms => {
-                    if instance.is_none_or(|(_, listed)| !listed) {
-                        gone.push(name.clone());
-                    }
+                (State::Deleting { due_ms }, _)
+                    if now.ms >= *due_ms && instance.is_none_or(|(_, listed)| !listed) =>
+                {
+                    gone.push(name.clone());
                 }
                 (State::Deleting { .. }, _) => {}
                 // Evicted: with the policy Delete it simply disappears
