@@ -25,7 +25,6 @@ fn an_instance_that_the_cloud_calls_dead_is_gone_at_once_with_what_ran_on_it() {
         0  listed i-1:small:10.0.0.1
         1  probed w1 ok c1 c2
         2  died i-1 taken-back
-        2  listed i-1:small:10.0.0.1
         2  show
         3  died i-1 taken-back
         3  died i-9 other
@@ -51,7 +50,6 @@ fn an_instance_that_the_cloud_calls_dead_is_gone_at_once_with_what_ran_on_it() {
                 w1 c2 ended (InstanceGone)
                 w1 gone, was running, shutdown took None
               > detach w1
-            2.000s listed i-1:small:10.0.0.1
             2.000s show
                 c1 on w1: Exited { at: 2.000s }
                 c2 on w1: Exited { at: 2.000s }
@@ -61,6 +59,38 @@ fn an_instance_that_the_cloud_calls_dead_is_gone_at_once_with_what_ran_on_it() {
             4.000s forget c1
             4.000s forget c2
             4.000s show
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
+fn a_stale_list_does_not_bring_back_an_instance_that_the_cloud_has_called_dead() {
+    check(
+        "
+        0  listed i-1:small:10.0.0.1:behavior=hold i-2:small:-:behavior=hold
+        0  answers w1 ok
+        2  died i-1 taken-back
+        2  listed i-1:small:10.0.0.1:behavior=hold i-2:small:-:behavior=hold
+        2  show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1:behavior=hold i-2:small:-:behavior=hold
+                w1 adopted, hold
+                w2 adopted, hold
+                surveyed 2
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            1.000s tick
+              > list
+            2.000s died i-1 taken-back
+                w1 died (spot interruption): Server.Reason: words
+                w1 boot Disappeared
+                w1 gone, was unknown, shutdown took None
+              > detach w1
+            2.000s listed i-1:small:10.0.0.1:behavior=hold i-2:small:-:behavior=hold
+            2.000s show
+                w2 i-2 small unknown hold
                 limit Some(8)
         "#]],
     );
