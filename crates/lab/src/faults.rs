@@ -55,29 +55,29 @@ struct Plan {
     most: u64,
 }
 
-// What waits for a dispatcher's own deadline (a minute for lists, destroys and tags, ten for creates) strikes early, so
-// that a demo of two minutes sees how it ends; so does what a dispatcher remembers for a minute.
+// What waits for a dispatcher's own deadline (a minute for destroys, ten for creates) strikes early, so that a demo of
+// two minutes sees how it ends; so does what a dispatcher remembers for a minute.
 kinds! {
     /// A create fails without effect (facts §6.1: one in ten).
-    CreateError => "create_error", sure 1 of 6, some 0.05, many 0.1, at_most 15;
+    CreateError => "create_error", sure 1 of 10, some 0.05, many 0.1, at_most 15;
     /// A create is refused for coming too fast.
-    CreateRateLimited => "create_rate_limited", sure 2 of 8, some 0.02, many 0.05, at_most 8;
+    CreateRateLimited => "create_rate_limited", sure 2 of 14, some 0.02, many 0.05, at_most 8;
     /// A create is refused for the account's quota.
-    CreateQuota => "create_quota", sure 2 of 6, some 0.0, many 0.0, at_most 3;
+    CreateQuota => "create_quota", sure 2 of 12, some 0.0, many 0.0, at_most 3;
     /// A create is refused for lack of this type, of which there is none for a minute (facts §6.1). Each type once.
-    CreateTypeCapacity => "create_type_capacity", sure 2 of 6, some 0.01, many 0.0, at_most 3;
+    CreateTypeCapacity => "create_type_capacity", sure 2 of 10, some 0.01, many 0.0, at_most 3;
     /// A create is refused for lack of this quota group. Each group once.
-    CreateGroupCapacity => "create_group_capacity", sure 1 of 4, some 0.0, many 0.0, at_most 2;
+    CreateGroupCapacity => "create_group_capacity", sure 1 of 8, some 0.0, many 0.0, at_most 2;
     /// A create is carried out, its answer is lost.
-    CreateAnswerLost => "create_answer_lost", sure 1 of 7, some 0.02, many 0.04, at_most 5;
+    CreateAnswerLost => "create_answer_lost", sure 1 of 10, some 0.02, many 0.04, at_most 5;
     /// A create is never answered, and carried out late.
-    CreateLate => "create_late", sure 1 of 11, some 0.0, many 0.02, at_most 2;
+    CreateLate => "create_late", sure 1 of 15, some 0.0, many 0.02, at_most 2;
     /// A list fails.
     ListError => "list_error", sure 1 of 4, some 0.02, many 0.06, at_most 8;
     /// A list is refused for coming too fast.
     ListRateLimited => "list_rate_limited", sure 1 of 6, some 0.0, many 0.04, at_most 3;
     /// A list is never answered.
-    ListHangs => "list_hangs", sure 1 of 6, some 0.0, many 0.0, at_most 1;
+    ListHangs => "list_hangs", sure 1 of 6, some 0.0, many 0.01, at_most 2;
     /// A fresh instance is missing in lists for a while.
     ListOmitsFresh => "list_omits_fresh", sure 1 of 4, some 0.05, many 0.15, at_most 15;
     /// A gone instance is still listed for a while.
@@ -85,25 +85,25 @@ kinds! {
     /// A destroy fails without effect (facts §6.1: one in ten).
     DestroyError => "destroy_error", sure 1 of 4, some 0.05, many 0.1, at_most 15;
     /// A destroy is never answered, and has no effect.
-    DestroyHangs => "destroy_hangs", sure 2 of 8, some 0.0, many 0.0, at_most 2;
+    DestroyHangs => "destroy_hangs", sure 2 of 10, some 0.0, many 0.0, at_most 2;
     /// A call that sets tags fails without effect.
     TagsError => "tags_error", sure 1 of 1, some 0.0, many 0.1, at_most 4;
     /// The cloud answers slowly.
     CloudSlow => "cloud_slow", sure 2 of 12, some 0.01, many 0.03, at_most 10;
     /// A machine never boots.
-    NeverBoots => "never_boots", sure 1 of 3, some 0.02, many 0.04, at_most 5;
+    NeverBoots => "never_boots", sure 1 of 12, some 0.02, many 0.04, at_most 5;
     /// A whole type does not boot for a while (facts I6).
-    TypeDoesNotBoot => "type_does_not_boot", sure 1 of 5, some 0.0, many 0.0, at_most 1;
+    TypeDoesNotBoot => "type_does_not_boot", sure 1 of 6, some 0.0, many 0.0, at_most 1;
     /// A machine accepts connections and never speaks.
-    SilentBoot => "silent_boot", sure 1 of 4, some 0.01, many 0.04, at_most 4;
+    SilentBoot => "silent_boot", sure 1 of 14, some 0.01, many 0.04, at_most 4;
     /// A machine's boot probe never succeeds.
-    BootProbeFails => "boot_probe_fails", sure 1 of 5, some 0.01, many 0.04, at_most 4;
+    BootProbeFails => "boot_probe_fails", sure 1 of 16, some 0.01, many 0.04, at_most 4;
     /// A machine shows another secret than it was given.
-    WrongSecret => "wrong_secret", sure 1 of 6, some 0.0, many 0.03, at_most 3;
+    WrongSecret => "wrong_secret", sure 1 of 18, some 0.0, many 0.03, at_most 3;
     /// A machine has no runner and takes none (facts §6.1: one in seven).
-    RunnerMissing => "runner_missing", sure 1 of 7, some 0.01, many 0.1, at_most 8;
+    RunnerMissing => "runner_missing", sure 1 of 12, some 0.01, many 0.1, at_most 8;
     /// A machine's handshakes are slow.
-    SlowHandshake => "slow_handshake", sure 1 of 5, some 0.05, many 0.1, at_most 10;
+    SlowHandshake => "slow_handshake", sure 1 of 8, some 0.05, many 0.1, at_most 10;
     /// A busy machine falls silent for good (facts §6.1).
     GoesSilent => "goes_silent", sure 1 of 1, some 0.0, many 0.0, at_most 4;
     /// A busy machine falls silent for less than the time that it is given.

@@ -64,6 +64,17 @@ pub struct SpotFallback {
     pub window: Duration,
 }
 
+impl Settings {
+    /// How long a list may take: no longer than until the next is wanted, within reason. New instances have no address
+    /// before they are listed, so waiting a minute for one that never comes costs whoever wants lists every few seconds
+    /// all of that minute.
+    pub(crate) fn list_call(&self) -> Duration {
+        const AT_LEAST: Duration = Duration::from_secs(15);
+        let longest = self.timing.repeatable_call();
+        self.sync_interval.max(AT_LEAST).min(longest)
+    }
+}
+
 /// How long calls may take. The actions carry these; a call that has not been answered a little after its deadline
 /// counts as failed, so that a hung command never decides anything (facts K9).
 #[derive(Clone, Copy, Debug)]

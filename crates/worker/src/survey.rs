@@ -18,7 +18,7 @@ impl Pool {
         if !self.lists.is_due(self.desk.time()) {
             return;
         }
-        let within = self.desk.settings.timing.repeatable_call();
+        let within = self.desk.settings.list_call();
         let open = self.desk.open(within);
         self.lists.sent(open);
         self.desk.order(Action::List {

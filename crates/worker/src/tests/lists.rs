@@ -111,3 +111,16 @@ fn an_idle_pool_asks_for_nothing_but_probes_and_lists() {
     }
     assert_eq!(n_lists, 10);
 }
+
+#[test]
+fn a_list_may_take_as_long_as_lists_are_apart_within_reason() {
+    for (interval, expected) in [(2, 15), (15, 15), (30, 30), (60, 60), (3600, 60)] {
+        let settings = crate::Settings {
+            sync_interval: Duration::from_secs(interval),
+            timing: crate::Timing::USUAL,
+            ..super::script::settings()
+        };
+        let within = settings.list_call();
+        assert_eq!(within, Duration::from_secs(expected), "every {interval} s");
+    }
+}
