@@ -125,3 +125,66 @@ async fn killed_again_and_again_in_the_middle_of_lost_creates_it_leaves_nothing_
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_whose_instances_die_while_they_are_launched_is_held_and_others_run() {
+    let words = "You have reached the limit on your volumes";
+    let code = "Client.VolumeLimitExceeded";
+    let rig = Rig::start(|order| {
+        order.ec2.dying = [(
+            "lab.8".to_owned(),
+            (
+                "Server.InternalError".to_owned(),
+                "Internal error".to_owned(),
+            ),
+        )]
+        .into();
+    })
+    .await;
+    let doomed = rig.submit(&container(8, 100));
+    let holds = || rig.management("GET", "/metrics");
+    eventually("the type is held", || {
+        let metrics = holds();
+        let mut lines = metrics.lines();
+        lines.any(|line| {
+            line.starts_with("arvados_dispatchcloud_create_holds{instance_type=\"type8\"")
+                && line.ends_with(" 1")
+        })
+    })
+    .await;
+    assert!(holds().contains(
+        r#"arvados_dispatchcloud_instances_died{instance_type="type8",cause="launch failure"}"#
+    ));
+    let small = rig.submit(&container(1, 100));
+    eventually("another type runs", || rig.state(&small) == "Complete").await;
+    assert_ne!(rig.state(&doomed), "Complete");
+
+    // A limit of the account holds all, until it is lifted.
+    rig.ec2.set(|settings| {
+        let limit = (code.to_owned(), words.to_owned());
+        settings.dying = [("lab.3".to_owned(), limit)].into();
+    });
+    let next = rig.submit(&container(3, 100));
+    eventually("nothing is created for now", || {
+        holds()
+            .contains(r#"arvados_dispatchcloud_create_holds{instance_type="any",cause="quota"} 1"#)
+    })
+    .await;
+    assert!(rig.log().contains(words));
+    rig.ec2.set(|settings| settings.dying.clear());
+    rig.all_in_state(&[doomed, next], "Complete").await;
+    rig.all_is_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_finds_nobody_at_the_endpoint_comes_up_says_so_and_creates_nothing() {
+    let rig = Rig::start(|order| order.endpoint = Some("http://127.0.0.1:9".to_owned())).await;
+    let uuid = rig.submit(&container(1, 100));
+    eventually("health says that the cloud does not list", || {
+        rig.management("GET", "/_health/ping").contains("ERROR")
+    })
+    .await;
+    assert!(rig.log().contains("the cloud cannot list our instances"));
+    assert_eq!(rig.state(&uuid), "Queued", "nothing is locked for nothing");
+    assert!(rig.ec2.calls().is_empty());
+}

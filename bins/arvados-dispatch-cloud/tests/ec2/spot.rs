@@ -147,3 +147,22 @@ async fn runners_on_spot_instances_are_told_what_they_cost() {
     }
     eventually("it ran", || rig.state(&uuid) == "Complete").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_permission_to_read_prices_all_goes_on_and_it_is_said_once() {
+    let rig = Rig::start(|order| {
+        with_spot(order);
+        order.ec2.forbidden = ["DescribeSpotPriceHistory".to_owned()].into();
+    })
+    .await;
+    let uuid = rig.submit(&preemptible(3_000));
+    eventually("it ran", || rig.state(&uuid) == "Complete").await;
+    rig.all_is_done().await;
+    let log = rig.log();
+    let told = log.matches("does not say what spot instances cost").count();
+    let warned = (log.lines()).filter(|line| {
+        line.contains("does not say what spot instances cost") && line.contains("warning")
+    });
+    assert_eq!(warned.count(), 1, "{told} lines in all");
+    assert!(log.contains("DescribeSpotPriceHistory"), "which permission");
+}
