@@ -1,19 +1,25 @@
 //! Tests of the whole pool: scripts in, texts out, through one `check`.
 
+mod back_off;
 mod boots;
+mod capacity;
 mod creation;
 mod deaths;
 mod ends;
 mod failing;
 mod gpu;
 mod holding;
+mod kills;
 mod lists;
 mod probe_table;
+mod quota;
 mod reports;
 mod runners;
 mod script;
 mod show;
+mod starts;
 mod storm;
+mod tickets;
 mod turns;
 mod world;
 
