@@ -20,7 +20,7 @@ use crate::{
     driver::Manner,
     failure::Failure,
     memory::Memory,
-    pace::Pace,
+    pace::{self, Pace},
     parameters::Parameters,
     places::Places,
     prices::Prices,
@@ -94,10 +94,12 @@ impl Account {
         manner: Manner,
     ) -> Account {
         let paces = Action::ALL.map(|action| {
-            let pace = if manner.paced && action == Action::RunInstances {
-                Pace::of_creates()
-            } else {
-                Pace::reactive()
+            let pace = match action {
+                _ if !manner.paced => Pace::reactive(),
+                Action::RunInstances => Pace::of(pace::CREATES),
+                Action::TerminateInstances => Pace::of(pace::ENDS),
+                Action::CreateTags => Pace::of(pace::TAGS),
+                _ => Pace::reactive(),
             };
             (action, Mutex::new(pace))
         });

@@ -127,6 +127,8 @@ impl Account {
         let token = self.token(launch, order);
         let mut pause = REPEAT_AFTER;
         let mut failure = Failure::Unknown(String::new());
+        // Whether an earlier call of this order may have made an instance.
+        let mut in_doubt = self.memory().sent_to(&order.secret).is_some();
         for attempt in 1..=TRIES {
             self.memory().sending(&order.secret, subnet, self.now());
             let send = request::run_instances(&self.client, launch, token.as_deref()).send();
@@ -140,7 +142,9 @@ impl Account {
                 },
                 Err(failure) => failure,
             };
-            let again = matches!(failure, Failure::Unknown(_)) && attempt < TRIES;
+            let unknown = matches!(failure, Failure::Unknown(_));
+            in_doubt |= unknown;
+            let again = unknown && attempt < TRIES;
             #[cfg(test)]
             let again = again && !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout);
             if !again {
@@ -148,6 +152,33 @@ impl Account {
             }
             self.wait(pause).await;
             pause *= 2;
+        }
+        if in_doubt && !settles(&failure) {
+            let last = self.error(
+                Action::RunInstances,
+                &failure,
+                "",
+                CloudErrorClass::OutcomeUnknown,
+            );
+            let error = match failure {
+                Failure::Unknown(_) => last,
+                _ => CloudError::new(
+                    CloudErrorClass::OutcomeUnknown,
+                    format!(
+                        "outcome unknown: an answer was lost, and then: {}",
+                        last.message
+                    ),
+                ),
+            };
+            return Err(Refusal {
+                verdict: None,
+                failure,
+                error,
+            });
+        }
+        if matches!(failure, Failure::Held(_) | Failure::NotSent(_)) {
+            // Nothing was sent, so it is bound to no subnet.
+            self.memory().refused(&order.secret);
         }
         let instance_type = &order.instance_type;
         let group = self
@@ -194,4 +225,12 @@ impl Account {
         self.memory().made(&instance.id, self.now());
         instance
     }
+}
+
+/// Whether this answer to a repeated create tells what became of the first: had that made an instance, it would have
+/// been shown. A throttle or a passing fault strikes before EC2 looks.
+fn settles(failure: &Failure) -> bool {
+    failure.code() == "IdempotentInstanceTerminated"
+        || verdict(failure)
+            .is_some_and(|verdict| !matches!(verdict.kind, Kind::Rate | Kind::Transient))
 }

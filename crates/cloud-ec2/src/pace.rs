@@ -1,21 +1,44 @@
 //! How fast to call, for each operation apart, as EC2 keeps its buckets: pure.
 //!
-//! Two rules. After a throttled call none is sent for a while that grows with each one (facts E6). And creates keep to
-//! EC2's documented rate by themselves, or to a lower one when somebody else uses the account too: the rate goes down
+//! Two rules. After a throttled call none is sent for a while that grows with each one (facts E6). And calls that come
+//! in numbers keep to EC2's documented rate by themselves, or to a lower one when somebody else uses the account too: the rate goes down
 //! with each throttled call and creeps up again with each that was not.
 
 use std::time::Duration;
 
 use dispatch_model::Time;
 
-/// EC2's documented bucket for RunInstances: so many calls at once, so many a second.
-const BURST: f64 = 5.0;
-const PER_SECOND: f64 = 2.0;
-/// Slower than this makes no sense whoever else calls.
-const SLOWEST: f64 = 0.1;
-/// What a throttled call does to the rate, and what one that was not adds to it.
+/// Slower than this share of the documented rate makes no sense whoever else calls.
+const SLOWEST: f64 = 0.05;
+/// What a throttled call does to the rate, and the share of the documented rate that one that was not adds to it.
 const DOWN: f64 = 0.8;
-const UP: f64 = 0.004;
+const UP: f64 = 0.002;
+
+/// A bucket of calls: so many at once, so many a second.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Limit {
+    pub(crate) burst: f64,
+    pub(crate) per_second: f64,
+}
+
+// EC2's documented buckets, less what is lost while calls are on their way: a full bucket does not become fuller, and
+// it begins to fill again when the first call arrives.
+
+/// For RunInstances: 5 and 2 a second.
+pub(crate) const CREATES: Limit = Limit {
+    burst: 4.0,
+    per_second: 2.0,
+};
+/// For TerminateInstances: 100 and 5 a second.
+pub(crate) const ENDS: Limit = Limit {
+    burst: 75.0,
+    per_second: 4.9,
+};
+/// For CreateTags: 100 and 10 a second.
+pub(crate) const TAGS: Limit = Limit {
+    burst: 75.0,
+    per_second: 9.8,
+};
 
 /// The pace of one operation.
 #[derive(Clone, Debug)]
@@ -29,6 +52,7 @@ pub(crate) struct Pace {
 /// How many calls may go. Below zero: so many are promised to those who wait.
 #[derive(Clone, Debug)]
 struct Bucket {
+    limit: Limit,
     tokens: f64,
     filled_at: Time,
     rate: f64,
@@ -44,13 +68,14 @@ impl Pace {
         }
     }
 
-    /// Keeps to the documented rate of RunInstances by itself.
-    pub(crate) fn of_creates() -> Pace {
+    /// Keeps to a documented rate by itself.
+    pub(crate) fn of(limit: Limit) -> Pace {
         Pace {
             bucket: Some(Bucket {
-                tokens: BURST,
+                limit,
+                tokens: limit.burst,
                 filled_at: Time::ZERO,
-                rate: PER_SECOND,
+                rate: limit.per_second,
             }),
             ..Pace::reactive()
         }
@@ -62,7 +87,7 @@ impl Pace {
         let mut at = self.not_before.max(now);
         if let Some(bucket) = &mut self.bucket {
             let earned = now.since(bucket.filled_at).as_secs_f64() * bucket.rate;
-            bucket.tokens = (bucket.tokens + earned).min(BURST);
+            bucket.tokens = (bucket.tokens + earned).min(bucket.limit.burst);
             bucket.filled_at = now;
             let missing = (1.0 - bucket.tokens).max(0.0);
             at = at.max(now + Duration::from_secs_f64(missing / bucket.rate));
@@ -83,7 +108,8 @@ impl Pace {
             self.delay = (self.delay.mul_f64(1.5) + Duration::from_secs(1))
                 .clamp(Duration::from_secs(1), Duration::from_secs(60));
             if let Some(bucket) = &mut self.bucket {
-                bucket.rate = (bucket.rate * DOWN).max(SLOWEST);
+                let slowest = bucket.limit.per_second * SLOWEST;
+                bucket.rate = (bucket.rate * DOWN).max(slowest);
                 bucket.tokens = bucket.tokens.min(0.0);
                 bucket.filled_at = now;
             }
@@ -102,7 +128,8 @@ impl Pace {
     pub(crate) fn answered(&mut self) {
         self.delay = Duration::ZERO;
         if let Some(bucket) = &mut self.bucket {
-            bucket.rate = (bucket.rate + UP).min(PER_SECOND);
+            let full = bucket.limit.per_second;
+            bucket.rate = (bucket.rate + full * UP).min(full);
         }
     }
 }
@@ -154,7 +181,7 @@ mod tests {
     impl Ec2 {
         fn lets(&mut self, now: Time) -> bool {
             let earned = now.since(self.at).as_secs_f64() * self.per_second;
-            self.tokens = (self.tokens + earned).min(BURST);
+            self.tokens = (self.tokens + earned).min(CREATES.burst);
             self.at = now;
             let lets = self.tokens >= 1.0;
             if lets {
@@ -168,11 +195,11 @@ mod tests {
     /// How many seconds it took, and the share of calls that were throttled.
     fn five_hundred(ours_per_second: f64) -> (f64, f64) {
         let mut ec2 = Ec2 {
-            tokens: BURST,
+            tokens: CREATES.burst,
             at: Time::ZERO,
             per_second: ours_per_second,
         };
-        let mut pace = Pace::of_creates();
+        let mut pace = Pace::of(CREATES);
         let (mut now, mut made, mut throttled) = (Time::ZERO, 0_u32, 0_u32);
         while made < 500 {
             match pace.turn(Duration::ZERO, now) {

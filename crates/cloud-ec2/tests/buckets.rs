@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use dispatch_cloud::{Clock, CreateOrder, Driver as _, DriverContext, InstanceSet};
+use dispatch_cloud::{Clock, CloudError, CreateOrder, Driver as _, DriverContext, InstanceSet};
 use dispatch_cloud_ec2::Ec2Driver;
 use dispatch_lab_net::{
     Ec2Api, Ec2Settings, Lab, Subnet,
@@ -105,11 +105,38 @@ async fn growth(taken_by_others: f64) -> Growth {
         created.expect("an instance");
     }
     let (calls, throttled) = ec2.calls()["RunInstances"];
-    Growth {
+    let growth = Growth {
         secs: clock.now().since(start).as_secs_f64(),
         calls,
         throttled,
+    };
+    shrink(&set, &clock, &ec2).await;
+    growth
+}
+
+/// Ends everything as the pool does, and checks that this keeps to the buckets as well.
+async fn shrink(set: &Arc<dyn InstanceSet>, clock: &Clock, ec2: &Ec2Api) {
+    let ours = [("ArvadosInstanceSetID".to_owned(), "buckets".to_owned())].into();
+    let all = set.list(&ours).await.expect("a list");
+    assert!(all.len() > INSTANCES, "{}", all.len());
+    let mut ends = JoinSet::new();
+    for instance in all {
+        let (set, clock) = (Arc::clone(set), clock.clone());
+        ends.spawn(async move {
+            while let Err(error) = set.destroy(&instance.id).await {
+                wait_for(error, &clock).await;
+            }
+        });
     }
+    while let Some(ended) = ends.join_next().await {
+        ended.expect("an end");
+    }
+    let (calls, throttled) = ec2.calls()["TerminateInstances"];
+    assert!(
+        throttled * 20 <= calls,
+        "{throttled} of {calls} ends throttled"
+    );
+    assert_eq!(set.list(&ours).await.expect("a list"), []);
 }
 
 /// Orders one instance as the pool does: told until when the rate forbids it, it waits so long.
@@ -119,12 +146,17 @@ async fn create(set: Arc<dyn InstanceSet>, clock: Clock, n: usize) {
             Ok(_) => return,
             Err(error) => error,
         };
-        let CloudErrorClass::RateLimited(until) = error.class else {
-            panic!("{error}");
-        };
-        let wait = until.since(clock.now()).max(Duration::from_millis(1));
-        tokio::time::sleep(wait.div_f64(FASTER)).await;
+        wait_for(error, &clock).await;
     }
+}
+
+/// Waits until the rate lets a call through again.
+async fn wait_for(error: CloudError, clock: &Clock) {
+    let CloudErrorClass::RateLimited(until) = error.class else {
+        panic!("{error}");
+    };
+    let wait = until.since(clock.now()).max(Duration::from_millis(1));
+    tokio::time::sleep(wait.div_f64(FASTER)).await;
 }
 
 fn order(n: usize) -> CreateOrder {

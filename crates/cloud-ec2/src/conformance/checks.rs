@@ -108,6 +108,7 @@ checks! {
     [] without_the_permission_to_describe_subnets_each_counts_as_a_zone: lab (faults), moto GRANTS;
     [] a_lost_answer_makes_no_second_instance: lab (faults), moto NO_TOKENS;
     [] after_an_unknown_outcome_no_other_subnet_is_tried: lab (faults), moto NO_FAULTS;
+    [] a_throttle_after_a_lost_answer_leaves_the_outcome_unknown: lab (faults), moto NO_FAULTS;
     [] each_subnet_has_a_token_of_its_own: lab (faults), moto NO_TOKENS;
     [] a_create_that_was_carried_out_late_makes_one_instance: lab (faults), moto NO_TOKENS;
     [] an_order_whose_instance_has_ended_is_told_as_passing: lab (faults), moto NO_TOKENS;

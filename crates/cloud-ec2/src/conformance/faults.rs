@@ -60,6 +60,23 @@ pub(super) async fn after_an_unknown_outcome_no_other_subnet_is_tried() {
     );
 }
 
+/// Whatever strikes the repeated call before EC2 looks at it tells nothing about the first.
+pub(super) async fn a_throttle_after_a_lost_answer_leaves_the_outcome_unknown() {
+    for (status, code) in [(503, "RequestLimitExceeded"), (500, "InternalError")] {
+        let stage = with(vec![
+            Injection::next("RunInstances", Bad::Lost),
+            Injection::next("RunInstances", refused(status, code, "x")),
+        ])
+        .await;
+        let class = class_of(&stage).await;
+        assert_eq!(class, CloudErrorClass::OutcomeUnknown, "{code}");
+        stage.pass(Duration::from_secs(10));
+        stage.create("m5.small", "s").await.expect("an instance");
+        let (tried, alive) = (subnets_tried(&stage), stage.alive());
+        assert_eq!((tried, alive.len()), (vec!["subnet-a1".to_owned(); 3], 1));
+    }
+}
+
 /// Two subnets of one zone: the second call has other parameters, so it needs another token.
 pub(super) async fn each_subnet_has_a_token_of_its_own() {
     let setup = Setup::default()
