@@ -1,29 +1,20 @@
 //! Turns each command into one call with a deadline, whose answer is exactly one input.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::Future,
-    panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::BTreeMap, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use dispatch_brain::{Command, Input};
-use dispatch_cloud::exec::{Connection, ExecError, Executor, Target};
-use dispatch_model::{CloudErrorClass, ContainerId, InstanceId, InstanceSecret, Time, WorkerId};
+use dispatch_cloud::exec::{ExecError, Executor};
+use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, WorkerId};
 use dispatch_worker::{Action, Event, Failure, ProbeFailure, ProbeReport, SignalOutcome};
 use futures_util::FutureExt;
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{
     api_calls::{self, Api},
+    attached::Attached,
     cloud_calls::Cloud,
-    exit_watch::ExitWatch,
     instance_calls::OnInstance,
-    masking::Onlooker,
 };
-
-/// So many containers of an instance, past ones included, have their secrets hidden in what programs there print.
-const ONLOOKED_MAX: usize = 500;
 
 /// Obeys.
 pub(crate) struct Hands {
@@ -35,23 +26,6 @@ pub(crate) struct Hands {
     attached: BTreeMap<WorkerId, Attached>,
     inputs: mpsc::Sender<Input>,
     calls: JoinSet<()>,
-}
-
-/// One worker's connection, and what hangs on it.
-struct Attached {
-    connection: Arc<dyn Connection>,
-    instance: InstanceId,
-    address: String,
-    first_connected: Arc<OnceLock<Time>>,
-    /// The secrets that programs there may print.
-    onlooker: Onlooker,
-    watch: Option<ExitWatch>,
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        self.connection.close();
-    }
 }
 
 impl Hands {
@@ -291,7 +265,10 @@ impl Hands {
                 self.call(send, lost);
             }
             Action::Watch { worker, containers } => {
-                self.watch(worker, containers.into_iter().collect())
+                if let Some(attached) = self.attached.get_mut(&worker) {
+                    let containers = containers.into_iter().collect();
+                    attached.watch(worker, containers, &self.watch_script, &self.inputs);
+                }
             }
         }
     }
@@ -304,57 +281,11 @@ impl Hands {
         secret: Option<InstanceSecret>,
     ) {
         if let Some(attached) = self.attached.get_mut(&worker) {
-            attached.connection.set_address(&address);
-            attached.address = address;
-            attached.onlooker.instance = secret.or(attached.onlooker.instance.take());
-            return;
+            attached.moved(address, secret);
+        } else {
+            let attached = Attached::new(&*self.executor, instance, address, secret);
+            self.attached.insert(worker, attached);
         }
-        let connection = self.executor.connection(Target {
-            address: address.clone(),
-            secret: secret.clone(),
-        });
-        let first_connected = Arc::new(OnceLock::new());
-        let onlooker = Onlooker {
-            instance: secret,
-            containers: BTreeSet::new(),
-        };
-        self.attached.insert(
-            worker,
-            Attached {
-                connection,
-                instance,
-                address,
-                first_connected,
-                onlooker,
-                watch: None,
-            },
-        );
-    }
-
-    fn watch(&mut self, worker: WorkerId, containers: BTreeSet<ContainerId>) {
-        let Some(attached) = self.attached.get_mut(&worker) else {
-            return;
-        };
-        let onlooked = &mut attached.onlooker.containers;
-        onlooked.extend(containers.iter().cloned());
-        if onlooked.len() > ONLOOKED_MAX {
-            onlooked.clone_from(&containers);
-        }
-        if attached
-            .watch
-            .as_ref()
-            .is_some_and(|watch| watch.set(containers.clone()))
-            || containers.is_empty()
-        {
-            return;
-        }
-        attached.watch = Some(ExitWatch::start(
-            worker,
-            containers,
-            Arc::clone(&attached.connection),
-            Arc::clone(&self.watch_script),
-            self.inputs.clone(),
-        ));
     }
 
     /// Runs a call beside the loop. Should it panic, the brain is told `lost`, so that nobody waits for ever.

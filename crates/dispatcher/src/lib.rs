@@ -5,6 +5,7 @@
 //! goes on. [`run`] puts it all together.
 
 mod api_calls;
+mod attached;
 mod backend;
 mod clock;
 mod cloud_calls;

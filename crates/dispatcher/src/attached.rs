@@ -1,0 +1,91 @@
+//! One worker's connection, and what hangs on it: its exit watch, and the secrets that programs there may print.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
+
+use dispatch_brain::Input;
+use dispatch_cloud::exec::{Connection, Executor, Target};
+use dispatch_model::{ContainerId, InstanceId, InstanceSecret, Time, WorkerId};
+use tokio::sync::mpsc;
+
+use crate::{exit_watch::ExitWatch, masking::Onlooker};
+
+/// So many containers of an instance, past ones included, have their secrets hidden in what programs there print.
+const ONLOOKED_MAX: usize = 500;
+
+/// The connection to one worker's instance. Dropping it closes the connection and ends the watch.
+pub(crate) struct Attached {
+    pub(crate) connection: Arc<dyn Connection>,
+    pub(crate) instance: InstanceId,
+    pub(crate) address: String,
+    pub(crate) first_connected: Arc<OnceLock<Time>>,
+    pub(crate) onlooker: Onlooker,
+    watch: Option<ExitWatch>,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.connection.close();
+    }
+}
+
+impl Attached {
+    /// To an instance at this address; connects when it is first used.
+    pub(crate) fn new(
+        executor: &dyn Executor,
+        instance: InstanceId,
+        address: String,
+        secret: Option<InstanceSecret>,
+    ) -> Attached {
+        let connection = executor.connection(Target {
+            address: address.clone(),
+            secret: secret.clone(),
+        });
+        Attached {
+            connection,
+            instance,
+            address,
+            first_connected: Arc::default(),
+            onlooker: Onlooker {
+                instance: secret,
+                containers: BTreeSet::new(),
+            },
+            watch: None,
+        }
+    }
+
+    /// The instance has another address now, or its secret has become known.
+    pub(crate) fn moved(&mut self, address: String, secret: Option<InstanceSecret>) {
+        self.connection.set_address(&address);
+        self.address = address;
+        self.onlooker.instance = secret.or(self.onlooker.instance.take());
+    }
+
+    /// Watches these runners, and no others, for their end.
+    pub(crate) fn watch(
+        &mut self,
+        worker: WorkerId,
+        containers: BTreeSet<ContainerId>,
+        script: &Arc<str>,
+        inputs: &mpsc::Sender<Input>,
+    ) {
+        let onlooked = &mut self.onlooker.containers;
+        onlooked.extend(containers.iter().cloned());
+        if onlooked.len() > ONLOOKED_MAX {
+            onlooked.clone_from(&containers);
+        }
+        let told = (self.watch.as_ref()).is_some_and(|watch| watch.set(containers.clone()));
+        if told || containers.is_empty() {
+            return;
+        }
+        self.watch = Some(ExitWatch::start(
+            worker,
+            containers,
+            Arc::clone(&self.connection),
+            Arc::clone(script),
+            inputs.clone(),
+        ));
+    }
+}
