@@ -12,6 +12,13 @@ pub(crate) const CARGO_ARGS: [&str; 2] = [
     "arvados-dispatch-cloud/ec2,dispatch-cloud-ec2/sdk",
 ];
 
+/// What to add instead for a build without them: the drivers that need no SDK, whatever is on by default.
+pub(crate) const CARGO_ARGS_WITHOUT: [&str; 3] = [
+    "--no-default-features",
+    "--features",
+    "arvados-dispatch-cloud/lab,arvados-dispatch-cloud/loopback",
+];
+
 /// Tells the drivers' tests where to leave their reports (crates/cloud-conformance).
 pub(crate) const REPORTS_VARIABLE: &str = "DISPATCH_CONFORMANCE_REPORTS";
 

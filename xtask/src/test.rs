@@ -39,6 +39,8 @@ pub(crate) fn test(open_ssl: OpenSsl, with_sdk: bool, rest: &[String]) -> Result
         command.arg("--workspace").args(open_ssl.cargo_args());
         if with_sdk {
             command.args(clouds::CARGO_ARGS);
+        } else {
+            command.args(clouds::CARGO_ARGS_WITHOUT);
         }
     }
     command.args(rest);
