@@ -248,8 +248,10 @@ fn an_instance_whose_type_is_gone_from_the_configuration_drains() {
 
 #[test]
 fn no_lock_is_touched_before_the_instances_have_been_listed() {
-    // Facts S6: the first list hangs.
-    let mut sim = Sim::new(small(9));
+    // Facts S6: the first list hangs for as long as a list is waited for.
+    let mut setup = small(9);
+    setup.brain.pool.sync_interval = std::time::Duration::from_secs(60);
+    let mut sim = Sim::new(setup);
     let uuid = sim.submit(&container(4, 1), 60_000);
     sim.until("it has a runner", 10_000, |sim| {
         instance_of(sim, &uuid).is_some()
