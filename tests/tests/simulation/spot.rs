@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dispatch_brain::Input;
-use dispatch_lab::{cloud::CloudCall, settings::InstanceType};
+use dispatch_lab::{api::ApiRequest, cloud::CloudCall, settings::InstanceType};
 use dispatch_model::{EndCause, HoldCause};
 use dispatch_tests::sim::{Setup, Sim};
 use dispatch_worker::{Event, InstanceEnd, SpotFallback};
@@ -40,6 +40,18 @@ fn is_on_spot(sim: &Sim, uuid: &str) -> bool {
         .preemptible
 }
 
+const NOTICE: &str = "terminate at 12:00";
+
+/// What a runner writes that reads on its instance that it will be taken back.
+fn notice(sim: &mut Sim, uuid: &str) {
+    let token = sim.world().settings().system_root_token.clone();
+    let container = json!({"runtime_status": {"preemptionNotice": NOTICE}}).to_string();
+    let path = format!("/arvados/v1/containers/{uuid}");
+    let request = ApiRequest::new("PATCH", &path, &token, &[("container", &container)]);
+    let at = now(sim);
+    assert_eq!(sim.world_mut().api(&request, at).answer.status, 200);
+}
+
 /// Lets one run, and takes its instance back at some moment that the seed decides.
 fn run_and_take_back(sim: &mut Sim, seed: u64) {
     let uuid = sim.submit(&preemptible(), 600_000);
@@ -47,6 +59,7 @@ fn run_and_take_back(sim: &mut Sim, seed: u64) {
     assert!(is_on_spot(sim, &uuid));
     sim.pass(seed * 997 % 2_500);
     let instance = instance_of(sim, &uuid).expect("it runs");
+    notice(sim, &uuid);
     let at = now(sim);
     {
         let mut world = sim.world_mut();
@@ -64,6 +77,7 @@ fn run_and_take_back(sim: &mut Sim, seed: u64) {
     let status = {
         let world = sim.world();
         let status = world.containers().containers()[&uuid].attribute("runtime_status");
+        assert_eq!(status["preemptionNotice"], NOTICE, "what the runner said");
         status["error"].as_str().unwrap_or_default().to_owned()
     };
     assert!(status.contains(&instance), "{status}");
