@@ -7,6 +7,8 @@ use dispatch_cloud::Driver;
 /// All of them.
 pub(crate) fn all() -> Vec<Arc<dyn Driver>> {
     vec![
+        #[cfg(feature = "azure")]
+        Arc::new(dispatch_cloud_azure::AzureDriver::from_env()),
         #[cfg(feature = "ec2")]
         Arc::new(dispatch_cloud_ec2::Ec2Driver::default()),
         #[cfg(feature = "lab")]

@@ -69,6 +69,13 @@ impl Account {
         let image = self.parameters.places.image_id(&order.image_id);
         let is_managed = !image.to_ascii_lowercase().contains("/galleries/");
         let vm = names.vm.as_str();
+        // Otherwise a network interface would be made for nothing.
+        let not_before = self.calls.not_before(Action::PutVm);
+        if self.now() < not_before {
+            let held = Failure::Held(not_before);
+            let if_unknown = CloudErrorClass::OutcomeUnknown;
+            return Err(self.calls.error(Action::PutVm, &held, if_unknown));
+        }
         let sent_before = {
             let (now, mut memory) = (self.now(), self.memory());
             if is_managed && !memory.image_takes_one(&image) {

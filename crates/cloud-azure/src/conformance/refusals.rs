@@ -29,10 +29,10 @@ async fn pause_of(bad: AzureBad) -> u64 {
     };
     let left = until.since(stage.account.now());
     // Nothing is sent meanwhile.
-    let sent = stage.calls("PUT vm");
+    let sent = stage.calls("PUT vm") + stage.calls("PUT nic");
     let error = stage.create(SMALL, "another").await.expect_err("too soon");
     assert_eq!(error.class, CloudErrorClass::RateLimited(until), "{error}");
-    assert_eq!(stage.calls("PUT vm"), sent);
+    assert_eq!(stage.calls("PUT vm") + stage.calls("PUT nic"), sent);
     // Ends are not delayed.
     let id = stage.account.id("compute-conformance-none");
     stage.account.destroy(&id).await.expect("there is none");
