@@ -255,6 +255,11 @@ async fn open_cloud(
                 .collect::<Vec<_>>()
                 .join(", "),
         })?;
+    let types: Vec<_> = config.instance_types.values().collect();
+    let problems = driver.check_use(&vms.image_id, &types);
+    if !problems.is_empty() {
+        return Err(StartError::Cloud(problems.join("; ")));
+    }
     let context = DriverContext {
         instance_set_id: config.instance_set_id.clone(),
         tag_key_prefix: vms.tag_key_prefix.clone(),
