@@ -112,6 +112,11 @@ impl Client {
         self.transport.last_503()
     }
 
+    /// Whether it has said so since this was asked last. Each time counts once, however many calls were under way.
+    pub fn take_news_of_503(&self) -> bool {
+        self.transport.take_news_of_503()
+    }
+
     pub(crate) async fn list(
         &self,
         call: Call,

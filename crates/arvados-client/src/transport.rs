@@ -2,7 +2,10 @@
 
 use std::{
     error::Error as _,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rand::RngExt;
@@ -57,6 +60,8 @@ pub(crate) struct Transport {
     token: Token,
     gate: Gate,
     last_503: Mutex<Option<Instant>>,
+    /// Whether there was one that nobody has asked about yet.
+    untold_503: AtomicBool,
 }
 
 impl Transport {
@@ -72,11 +77,16 @@ impl Transport {
             token: settings.token.clone(),
             gate: Gate::new(Limiter::new(settings.server_max_concurrent_requests)),
             last_503: Mutex::new(None),
+            untold_503: AtomicBool::new(false),
         })
     }
 
     pub(crate) fn last_503(&self) -> Option<Instant> {
         *self.last_503.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn take_news_of_503(&self) -> bool {
+        self.untold_503.swap(false, Ordering::AcqRel)
     }
 
     /// The body of a successful answer.
@@ -191,6 +201,7 @@ impl Transport {
             Err(error) if is_503(error) => {
                 *self.last_503.lock().unwrap_or_else(PoisonError::into_inner) =
                     Some(Instant::now());
+                self.untold_503.store(true, Ordering::Release);
                 Outcome::Overloaded
             }
             Err(_) => Outcome::Other,

@@ -50,7 +50,6 @@ impl Api {
         let client = &*self.client;
         let deed = by(self.deadlines.deed);
         let list = by(self.deadlines.list);
-        let before = client.last_503();
         let answer = Input::Queue(match request {
             Request::WhoAmI => {
                 let result = client.current_token(deed).await;
@@ -103,7 +102,9 @@ impl Api {
                 Event::Read { id, result }
             }
         });
-        if client.last_503() != before {
+        // Not "a 503 while this call was under way": one that hung would tell of it again when it is given up, when little
+        // runs any more, and what runs at that moment is all that may run for a minute.
+        if client.take_news_of_503() {
             // Nobody listens any more only when the daemon has stopped.
             let _ = self.inputs.send(Input::ApiOverloaded).await;
         }

@@ -7,7 +7,10 @@
 use std::{
     fs,
     io::Write,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::{
+        fs::{OpenOptionsExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -49,12 +52,7 @@ pub(crate) struct RealVm {
 
 /// Whether this host can run such machines; if not, what is missing.
 pub(crate) fn check_host() -> anyhow::Result<()> {
-    for program in [
-        "/usr/sbin/sshd",
-        "/usr/bin/sudo",
-        "/usr/bin/unshare",
-        "/usr/bin/setpriv",
-    ] {
+    for program in ["/usr/sbin/sshd", "/usr/bin/sudo", "/usr/bin/unshare"] {
         ensure!(
             Path::new(program).is_file(),
             "{program} is missing: machines that are real sshd processes need the packages openssh-server, sudo and util-linux"
@@ -83,12 +81,10 @@ impl RealVm {
         fs::create_dir_all(&directory).with_context(|| format!("make {}", directory.display()))?;
         write_files(site, spec, host_key, &directory)?;
         let log = fs::File::create(directory.join("log"))?;
-        // Should the lab be killed, nobody else would end the machine.
-        let child = Command::new("/usr/bin/setpriv")
+        let mut command = Command::new("/usr/bin/unshare");
+        die_with_us(&mut command);
+        let child = command
             .args([
-                "--pdeathsig",
-                "KILL",
-                "/usr/bin/unshare",
                 "-m",
                 "-p",
                 "--fork",
@@ -148,6 +144,30 @@ fn kill(pid: i32) {
     // SAFETY: kill(2) takes two integers and touches no memory of ours. `unshare`, which lives, has not yet reaped
     // this child of its own, so the number cannot have passed to another process.
     unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Should the lab be killed, nobody else would end the machine.
+#[expect(
+    unsafe_code,
+    reason = "the standard library has no name for the signal at a parent's death"
+)]
+fn die_with_us(command: &mut Command) {
+    let us = std::process::id();
+    let ask = move || {
+        // SAFETY: both take or give a number and touch no memory; they may be called after a fork.
+        let parent = unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::getppid()
+        };
+        // The lab may have been killed before this.
+        if u32::try_from(parent) == Ok(us) {
+            Ok(())
+        } else {
+            Err(std::io::ErrorKind::Interrupted.into())
+        }
+    };
+    // SAFETY: the closure makes two system calls and neither allocates nor locks.
+    unsafe { command.pre_exec(ask) };
 }
 
 fn write_files(

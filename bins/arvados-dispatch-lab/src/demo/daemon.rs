@@ -138,10 +138,19 @@ fn spawn(program: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
     reason = "the standard library has no name for the signal at a parent's death"
 )]
 fn die_with_us(command: &mut Command) {
-    let ask = || {
-        // SAFETY: prctl(2) with this option takes a number and touches no memory; it may be called after a fork.
-        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-        Ok(())
+    let us = std::process::id();
+    let ask = move || {
+        // SAFETY: both take or give a number and touch no memory; they may be called after a fork.
+        let parent = unsafe {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::getppid()
+        };
+        // We may have been killed before this.
+        if u32::try_from(parent) == Ok(us) {
+            Ok(())
+        } else {
+            Err(std::io::ErrorKind::Interrupted.into())
+        }
     };
     // SAFETY: the closure makes one system call and neither allocates nor locks.
     unsafe { command.pre_exec(ask) };

@@ -61,6 +61,8 @@ async fn the_latest_503_is_remembered() {
     let before = Instant::now();
     let (_, client) = lock_error(|| Answer::Status(503, "")).await;
     assert!(client.last_503().is_some_and(|at| at >= before));
+    assert!(client.take_news_of_503());
+    assert!(!client.take_news_of_503(), "each is told once");
     let (_, client) = lock_error(|| Answer::Status(500, "")).await;
     assert_eq!(client.last_503(), None);
 }
