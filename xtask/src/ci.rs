@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     report.attempt("format", || {
         execute(&mut cargo(["fmt", "--all", "--check"]))
     });
-    report.attempt("tidy", || tidy::check(tidy::Lessons::Lenient));
+    report.attempt("tidy", || tidy::check(tidy::Lessons::Strict));
     report.attempt("deny", deny::check);
     report.attempt("clippy", || {
         let mut clippy = cargo(["clippy", "--workspace", "--all-targets"]);

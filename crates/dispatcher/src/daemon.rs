@@ -437,3 +437,6 @@ async fn serve(server: Option<Server>, mut stop: watch::Receiver<bool>) {
 fn seed() -> [u8; 32] {
     rand::rng().random()
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,6 +253,28 @@ async fn rows_that_cannot_be_read_are_handed_on() {
 }
 
 #[tokio::test]
+async fn a_poll_costs_a_page_for_each_list_and_one_more_where_its_end_must_be_proved() {
+    // Facts P8, Q10: pages may be cut by bytes, so only an empty one proves that a list has ended.
+    for (what, mine, queued, known, expected) in [
+        ("nothing at all", 0, 0, 0, 2),
+        ("our own, all of them known", 90, 0, 90, 3),
+        ("a queue with fewer than are wanted", 0, 50, 50, 3),
+        ("a queue with all that are wanted", 0, 100, 100, 2),
+        ("both, and nobody is looked up twice", 90, 100, 190, 3),
+    ] {
+        let cluster = Cluster {
+            mine: (0..mine).collect(),
+            queued: (mine..mine + queued).map(|n| (n, false)).collect(),
+            others: vec![],
+            page_rows: 1000,
+        };
+        let (answer, seen) = poll(cluster, &ids(0..known), 100).await;
+        assert_eq!(answer.expect("a poll").rows.len(), mine + queued, "{what}");
+        assert_eq!(seen.len(), expected, "{what}");
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_hangs_fails_the_poll_long_before_all_pages_would_have_to_be_there() {
     let api = Api::serve(|seen| {
         if seen.params["filters"].contains("Queued") {
