@@ -5,6 +5,7 @@
 mod support;
 
 mod adversity;
+mod demo;
 mod deployment;
 mod exit_codes;
 mod health;

@@ -26,6 +26,11 @@ pub(crate) fn daemon_program() -> PathBuf {
     program("arvados-dispatch-cloud")
 }
 
+/// `arvados-dispatch-lab`.
+pub(crate) fn lab_program() -> PathBuf {
+    program("arvados-dispatch-lab")
+}
+
 /// The lab's stand-in for crunch-run, for machines that are real processes.
 pub(crate) fn stand_in_runner() -> PathBuf {
     program("lab-crunch-run")
