@@ -116,7 +116,7 @@ async fn a_list_that_fails_is_no_empty_list() {
 #[tokio::test]
 async fn addresses_are_asked_for_while_one_is_missing_and_then_no_more() {
     let setup = Setup {
-        world: |settings| settings.cloud.address_ms = Span::between(40, 40),
+        world: |settings| settings.cloud.address_ms = Span::between(1500, 1500),
         ..Setup::default()
     };
     let stage = setup.start().await;

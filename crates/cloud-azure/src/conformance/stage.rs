@@ -45,6 +45,7 @@ pub(super) struct Setup {
     pub(super) azure: AzureSettings,
     pub(super) parameters: Value,
     pub(super) mutant: Option<Mutant>,
+    pub(super) scale: u32,
     pub(super) world: fn(&mut Settings),
 }
 
@@ -61,6 +62,7 @@ impl Default for Setup {
             }),
             azure,
             mutant: None,
+            scale: SCALE,
             world: |_| (),
         }
     }
@@ -97,7 +99,13 @@ impl Setup {
         (self.world)(&mut settings);
         let lab = Lab::new(self.seed, settings).start().await.expect("a lab");
         let azure = lab.serve_azure(self.azure).await.expect("an Azure API");
-        let account = account(azure.url(), &self.parameters, lab.public_key(), self.mutant);
+        let account = account(
+            azure.url(),
+            &self.parameters,
+            lab.public_key(),
+            self.scale,
+            self.mutant,
+        );
         Stage {
             lab,
             account,
@@ -111,6 +119,7 @@ fn account(
     url: &str,
     parameters: &Value,
     public_key: &str,
+    scale: u32,
     mutant: Option<Mutant>,
 ) -> Arc<Account> {
     let context = DriverContext {
@@ -120,7 +129,7 @@ fn account(
         public_key: Some(public_key.to_owned()),
         clock: Clock::start(),
     };
-    AzureDriver::at(url, SCALE)
+    AzureDriver::at(url, scale)
         .account(parameters, context, mutant)
         .expect("an account")
 }
@@ -209,6 +218,7 @@ impl Stage {
             self.azure.url(),
             &self.parameters,
             self.lab.public_key(),
+            SCALE,
             None,
         );
     }
