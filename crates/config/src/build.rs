@@ -107,6 +107,7 @@ fn system_logs(reader: &mut Reader<'_>) -> SystemLogs {
     if format.is_none() {
         checks::not_one_of(reader, "SystemLogs.Format", &["json", "text"]);
     }
+    checks::not_honoured(reader);
     SystemLogs {
         level: level.unwrap_or(LogLevel::Info),
         format: format.unwrap_or(LogFormat::Json),
@@ -170,8 +171,8 @@ fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>) -> CloudVms {
     if !context.known_drivers.is_empty() && !context.known_drivers.contains(&driver.as_str()) {
         checks::not_one_of(reader, "Containers.CloudVMs.Driver", context.known_drivers);
     }
-    let supervisor_fraction = read!(number, "SupervisorFraction");
-    let tag_key_prefix = read!(text, "TagKeyPrefix").to_owned();
+    let supervisor_fraction = checks::supervisor_fraction(reader);
+    let tag_key_prefix = checks::tag_key_prefix(reader);
     let resource_tags = checks::resource_tags(reader, &tag_key_prefix);
     CloudVms {
         enable: read!(flag, "Enable"),

@@ -218,6 +218,50 @@ pub(crate) fn command_output(reader: &mut Reader<'_>) -> u64 {
     bytes
 }
 
+/// `SupervisorFraction`: a share.
+pub(crate) fn supervisor_fraction(reader: &mut Reader<'_>) -> f64 {
+    const KEY: &str = "Containers.CloudVMs.SupervisorFraction";
+    let fraction = reader.number(KEY);
+    if fraction > 1.0 {
+        reader.report.warning(
+            &KeyPath::dotted(KEY),
+            Some(fraction.to_string()),
+            "is more than all instances, so it limits nothing",
+            "write a share such as 0.5, or 0 if no limit is meant",
+        );
+    }
+    fraction
+}
+
+/// `TagKeyPrefix`: what tells our tags from those of others.
+pub(crate) fn tag_key_prefix(reader: &mut Reader<'_>) -> String {
+    const KEY: &str = "Containers.CloudVMs.TagKeyPrefix";
+    let prefix = reader.text(KEY);
+    if prefix.is_empty() {
+        reader.report.warning(
+            &KeyPath::dotted(KEY),
+            None,
+            "is empty, so our tags have names such as InstanceType that others may use too",
+            "write a prefix, or remove the key for Arvados",
+        );
+    }
+    prefix.to_owned()
+}
+
+/// Keys that the Go dispatcher honours and we do not.
+pub(crate) fn not_honoured(reader: &mut Reader<'_>) {
+    const KEY: &str = "SystemLogs.RequestQueueDumpDirectory";
+    let directory = reader.text(KEY);
+    if !directory.is_empty() {
+        reader.report.warning(
+            &KeyPath::dotted(KEY),
+            Some(mask::quoted(directory)),
+            "has no effect on the dispatcher",
+            "look at /_inspect/requests of the management API instead; other services may still use it",
+        );
+    }
+}
+
 /// `ResourceTags`, without those that our own tags would hide.
 pub(crate) fn resource_tags(reader: &mut Reader<'_>, prefix: &str) -> BTreeMap<String, String> {
     const KEY: &str = "Containers.CloudVMs.ResourceTags";

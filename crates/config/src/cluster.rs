@@ -71,7 +71,7 @@ pub struct Tls {
     pub key: Option<PathBuf>,
     /// Do not verify the API's certificate.
     pub insecure: bool,
-    /// Set: take the certificate from the ACME cache of Arvados.
+    /// Set: other services fetch their certificates there; we read only files.
     pub acme_server: Option<String>,
 }
 

@@ -182,10 +182,21 @@ fn cluster(source: &Source, problems: &mut Vec<Problem>) -> Option<(String, Node
         problems.push(at(file, &clusters, "has no cluster in it", SKELETON).into_error());
         return None;
     };
-    let ids: Vec<&Entry> = of_clusters
-        .iter()
-        .filter(|entry| entry.key != "SAMPLE")
-        .collect();
+    let mut ids: Vec<&Entry> = Vec::new();
+    for entry in of_clusters.iter().filter(|entry| entry.key != "SAMPLE") {
+        let Some(first) = ids.iter().find(|first| first.key == entry.key) else {
+            ids.push(entry);
+            continue;
+        };
+        let (a, b) = (first.key_line, entry.key_line);
+        let message = format!("is there twice, in line {a} and in line {b}");
+        let mut problem = at(file, first, message, "put both into one").into_error();
+        problem.key = KeyPath::dotted("Clusters")
+            .child(&entry.key)
+            .to_string()
+            .into();
+        problems.push(problem);
+    }
     let [entry] = ids.as_slice() else {
         let names = ids
             .iter()

@@ -33,6 +33,9 @@ const NOT_SECRET: [&str; 8] = [
     "UsePasswordAuthentication",
 ];
 
+/// What an operator writes on purpose to run on every new instance: it often fetches something with a password.
+const SECRET_COMMAND: &str = "Containers.CloudVMs.InstanceInitCommand";
+
 /// The longest piece of a value that a message shows, in characters.
 const SHOWN_MAX: usize = 80;
 
@@ -41,7 +44,7 @@ pub(crate) fn is_secret(path: &KeyPath, text: &str) -> bool {
     if text.is_empty() {
         return false;
     }
-    if text.contains("-----BEGIN") {
+    if text.contains("-----BEGIN") || path.matches(SECRET_COMMAND) {
         return true;
     }
     // A reference to a file is none, whatever is in the file.
@@ -50,8 +53,18 @@ pub(crate) fn is_secret(path: &KeyPath, text: &str) -> bool {
     }
     path.keys().iter().any(|key| {
         let name = key.to_lowercase();
-        !NOT_SECRET.contains(&key.as_str()) && SECRET_NAMES.iter().any(|part| name.contains(part))
-    }) || path.matches("TLS.Key")
+        !NOT_SECRET.contains(&key.as_str())
+            && (SECRET_NAMES.iter().any(|part| name.contains(part)) || names_a_key(key))
+    })
+}
+
+/// Whether a name ends in the word "key" (`apiKey`, `api_key`, `APIKEY`), other than a public key's, and is not merely
+/// a word that ends so (`monkey`).
+fn names_a_key(key: &str) -> bool {
+    let name = key.to_lowercase();
+    let as_a_word = ["Key", "KEY", "_key", "-key"];
+    (name == "key" || name.ends_with("apikey") || as_a_word.iter().any(|end| key.ends_with(end)))
+        && !name.contains("public")
 }
 
 /// A text as it may be shown: masked, or without the password of a URL.
@@ -160,6 +173,20 @@ mod tests {
             ("Login.TokenLifetime", "1h", "1h"),
             ("API.MaxTokenLifetime", "1h", "1h"),
             ("TLS.Key", "abc", MASK),
+            ("Services.Foo.apiKey", "abc", MASK),
+            ("Services.Foo.APIKEY", "abc", MASK),
+            ("Services.Foo.api_key", "abc", MASK),
+            ("Services.Foo.apikey", "abc", MASK),
+            ("Services.Foo.Key.nested", "abc", MASK),
+            ("InstanceTypes.monkey.ProviderType", "abc", "abc"),
+            ("Containers.CloudVMs.DeployPublicKey", "true", "true"),
+            ("Containers.CloudVMs.TagKeyPrefix", "abc", "abc"),
+            (
+                "Containers.CloudVMs.InstanceInitCommand",
+                "/bin/fetch --user joe:pw",
+                MASK,
+            ),
+            ("Containers.CloudVMs.InstanceInitCommand", "", ""),
             ("TLS.Key", "/etc/tls/key.pem", "/etc/tls/key.pem"),
             ("ImageID", "-----BEGIN PRIVATE", MASK),
             (

@@ -36,9 +36,6 @@ pub(crate) fn server_tls(reader: &mut Reader<'_>, tls: &Tls, listen: &[ListenCan
     let Some(https) = listen.iter().find(|candidate| candidate.listen.tls) else {
         return;
     };
-    if tls.acme_server.is_some() {
-        return;
-    }
     for (key, file) in [("TLS.Certificate", &tls.certificate), ("TLS.Key", &tls.key)] {
         let path = KeyPath::dotted(key);
         match file {
@@ -52,7 +49,10 @@ pub(crate) fn server_tls(reader: &mut Reader<'_>, tls: &Tls, listen: &[ListenCan
                 }
             }
             None if reader.text(key).is_empty() => {
-                let message = format!("is missing, and we are to listen at {}", https.listen);
+                let mut message = format!("is missing, and we are to listen at {}", https.listen);
+                if tls.acme_server.is_some() {
+                    message += " (what TLS.ACME.Server names is not asked for certificates)";
+                }
                 reader.report.error(
                     &path,
                     None,

@@ -187,17 +187,50 @@ fn broken_toml_is_told_with_every_line_and_without_its_text() {
         "a = 1\na = 2\nb = hunter2\n[c\nd = 1\n",
         Format::Toml,
         expect![[r#"
-        file:4: error: is not valid TOML: unclosed table, expected `]`; correct the TOML syntax there
-        file:2: error: the key a is there twice (also in line 1); keep one of the two
-        file:3: error: is not valid TOML: string values must be quoted, expected literal string; correct the TOML syntax there
-    "#]],
-    );
-    check(
-        "[x]\nkey = 1\n[y]\n[x]\nkey = 2\n",
-        Format::Toml,
-        expect![[r#"
-            file:4: error: the key x is there twice (also in line 1); keep one of the two
-            file:5: error: the key key is there twice (also in line 2); keep one of the two
+            file:1: error: a: is there twice, in line 1 and in line 2; keep one of the two
+            file:3: error: is not valid TOML: string values must be quoted, expected literal string; correct the TOML syntax there
+            file:4: error: is not valid TOML: unclosed table, expected `]`; correct the TOML syntax there
         "#]],
     );
+}
+
+#[test]
+fn a_toml_key_that_is_there_twice_is_handed_on_twice() {
+    for (text, expected) in [
+        (
+            "a = 1\nb = 2\na = 3\n\"a\" = 4\n",
+            expect![[r#"
+            1: a 1 (1)
+            2: b 2 (2)
+            3: a 3 (3)
+            4: a 4 (4)"#]],
+        ),
+        (
+            "[x]\nkey = 1\n[y]\n[x]\nkey = 2\nkey = 3\n[x.z]\n",
+            expect![[r#"
+                1: x
+                  2: key 1 (1)
+                  7: z
+                3: y
+                4: x
+                  5: key 2 (2)
+                  6: key 3 (3)"#]],
+        ),
+        (
+            "[c.d]\ne.f = 1\ne.f = 2\ng = {h = {i = 1, i = 2}}\ntext = \"\"\"\ne = 1\n\"\"\"\n",
+            expect![[r#"
+                1: c
+                  1: d
+                    2: e
+                      2: f 1 (1)
+                      3: f 2 (2)
+                    4: g
+                      4: h
+                        4: i 1 (1)
+                        4: i 2 (2)
+                    5: text "e = 1\n""#]],
+        ),
+    ] {
+        check(text, Format::Toml, expected);
+    }
 }

@@ -13,6 +13,7 @@ Clusters:
     Collections: {BlobSigningKey: 0123456789abcdefghijklmnopqrstuvwxyz, BlobSigningTTL: 336h}
     PostgreSQL: {Connection: {host: db, password: hunter2}}
     Services:
+      Foo: {apiKey: hunter2}
       Controller: {ExternalURL: "https://arvados.example"}
       DispatchCloud: {InternalURLs: {"http://127.0.0.1:9006": {ListenURL: "http://:9006"}}}
     Containers:
@@ -22,6 +23,7 @@ Clusters:
       CloudVMs:
         TimeoutIdle: 0s
         TimeoutKILL: 90s
+        InstanceInitCommand: "curl -u joe:hunter2 https://example/setup | sh"
         ResourceTags: {"odd key: #": "null", "": " x "}
         DriverParameters: {SecretAccessKey: hunter2, SubnetID: [a, b]}
     InstanceTypes: {m5.large: {VCPUs: 2, RAM: 8GiB, Price: 0.1}}

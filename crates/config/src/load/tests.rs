@@ -243,7 +243,16 @@ fn https_needs_a_certificate_that_can_be_read() {
         told_of("    TLS: {Certificate: /nonexistent, Key: x}\n")
             .contains("TLS.Certificate = \"/nonexistent\": cannot be read")
     );
-    assert!(told_of("    TLS: {ACME: {Server: LE}}\n").ends_with("loaded\n"));
+    // The daemon could not start with that either.
+    let acme = told_of("    TLS: {ACME: {Server: LE}}\n");
+    assert!(
+        acme.contains("TLS.Certificate: is missing") && acme.contains("TLS.Key: is missing"),
+        "{acme}"
+    );
+    assert!(acme.contains("TLS.ACME.Server"), "{acme}");
+    assert!(!acme.contains("loaded"), "{acme}");
+    let http = file("    TLS: {ACME: {Server: LE}}\n");
+    assert_eq!(told(&http), "loaded\n", "an http address needs none");
 }
 
 #[test]

@@ -166,3 +166,54 @@ fn a_missing_token_is_an_error_and_a_missing_management_token_is_not() {
     "#]],
     );
 }
+
+#[test]
+fn values_that_are_allowed_and_hardly_meant_are_warned_of() {
+    check_told(
+        &(with_cloud_vms("TagKeyPrefix: \"\"\nSupervisorFraction: 3\n")
+            + "    SystemLogs: {RequestQueueDumpDirectory: /var/tmp}\n"),
+        expect![[r#"
+            config.yml:11: warning: Clusters.zzzzz.Containers.CloudVMs.TagKeyPrefix: is empty, so our tags have names such as InstanceType that others may use too; write a prefix, or remove the key for Arvados
+            config.yml:12: warning: Clusters.zzzzz.Containers.CloudVMs.SupervisorFraction = 3: is more than all instances, so it limits nothing; write a share such as 0.5, or 0 if no limit is meant
+            config.yml:14: warning: Clusters.zzzzz.SystemLogs.RequestQueueDumpDirectory = "/var/tmp": has no effect on the dispatcher; look at /_inspect/requests of the management API instead; other services may still use it
+            loaded
+        "#]],
+    );
+    let fine = with_cloud_vms("TagKeyPrefix: x\nSupervisorFraction: 1\n");
+    assert_eq!(told(&fine), "loaded\n");
+}
+
+#[test]
+fn toml_with_a_key_twice_is_told_with_its_path_and_with_everything_else() {
+    let text = "[Clusters.zzzzz]\nSystemRootToken = \"short1\"\nSystemRootToken = \"short2\"\n\
+                [Clusters.zzzzz.InstanceTypes.\"m5.large\"]\nVCPUs = 1\nVCPUs = 2\n";
+    let source = Source::from_text(text, Format::Toml, "dup.toml", Timestamp::UNIX_EPOCH);
+    let context = Context {
+        known_drivers: &[],
+        host: HOST,
+    };
+    let problems = load(&source, &context).expect_err("errors");
+    let told: String = problems.iter().map(|p| format!("{p}\n")).collect();
+    expect![[r#"
+        dup.toml:2: error: Clusters.zzzzz.SystemRootToken: is there twice, in line 2 and in line 3; keep one of the two
+        dup.toml:2: warning: Clusters.zzzzz.SystemRootToken = (secret): has 6 characters, which is few for a secret; write one of 32 or more letters and digits, as `tr -dc A-Za-z0-9 </dev/urandom | head -c 48` makes
+        dup.toml:4: error: Clusters.zzzzz.InstanceTypes."m5.large".RAM: is missing; write how much the type has, as in RAM: 8GiB
+        dup.toml:4: warning: Clusters.zzzzz.InstanceTypes."m5.large".Price: is zero, so every dearer type counts as infinitely dear beside this one; write dollars an hour
+        dup.toml:5: error: Clusters.zzzzz.InstanceTypes."m5.large".VCPUs: is there twice, in line 5 and in line 6; keep one of the two
+        dup.toml: warning: Clusters.zzzzz.ManagementToken: is missing, so the management API, metrics and health are closed; write one of 32 or more letters and digits, as `tr -dc A-Za-z0-9 </dev/urandom | head -c 48` makes
+        dup.toml: warning: Clusters.zzzzz.Services.DispatchCloud.InternalURLs: is empty, so there is nowhere to listen: no management API, no metrics; add this host, as in `"http://10.0.0.5:9006": {}`
+        dup.toml: error: Clusters.zzzzz.Services.Controller.ExternalURL: is missing; write where the API is, as in https://arvados.example.com
+        dup.toml: error: Clusters.zzzzz.Containers.DispatchPrivateKey: is missing, and no instance can be reached without it; write a PEM text or file:///absolute/path of one, as `ssh-keygen -t ed25519 -N '' -f FILE` makes
+    "#]].assert_eq(&told);
+}
+
+#[test]
+fn a_cluster_that_is_there_twice_is_not_taken_for_two() {
+    let told = told("Clusters:\n  zzzzz: {}\n  zzzzz: {}\n");
+    assert!(
+        told.starts_with(
+            "config.yml:2: error: Clusters.zzzzz: is there twice, in line 2 and in line 3; put both into one"
+        ),
+        "{told}"
+    );
+}
