@@ -170,6 +170,13 @@ fn readable(error: reqwest::Error) -> anyhow::Error {
         text = next.to_string();
         cause = next.source();
     }
+    if text.contains("CaUsedAsEndEntity") {
+        // What `openssl req -x509` makes when nothing else is said.
+        text = "the server's certificate is that of a CA (basicConstraints CA:TRUE), which may sign others but not \
+                serve: make one with `-addext basicConstraints=critical,CA:FALSE`, or one that the CA signs, or \
+                accept any with --insecure"
+            .into();
+    }
     anyhow!(text)
 }
 

@@ -43,15 +43,23 @@ pub(crate) async fn obey(client: &Client, command: &ContainerCommand, out: &mut 
 }
 
 async fn list(client: &Client, args: ListArgs, out: &mut Out) -> Exit {
-    let (rows, exit) = list::everything(client, "containers", out).await;
+    let Some(listing) = list::everything(client, "containers", out).await else {
+        return Exit::Failed;
+    };
+    let rows = &listing.rows;
     if args.json {
-        out.result(&list::json(&rows));
-        return exit;
+        out.result(&list::json(rows));
+        return listing.exit;
     }
-    let (containers, exit) = list::decode::<Container>(&rows, "container", exit, out);
+    let (containers, exit) = list::decode::<Container>(rows, "container", listing.exit, out);
     let text = if args.tsv {
         let rows: Vec<_> = containers.iter().map(tsv_row).collect();
         tab_separated(args.header.then_some(&TSV_COLUMNS), &rows)
+    } else if rows.is_empty() {
+        list::nothing("containers", listing.incomplete)
+    } else if containers.is_empty() {
+        // There are some, and none that can be read.
+        String::new()
     } else {
         for_people(&containers)
     };
@@ -76,9 +84,6 @@ fn tsv_row(container: &Container) -> Vec<String> {
 }
 
 fn for_people(containers: &[Container]) -> String {
-    if containers.is_empty() {
-        return "no containers\n".into();
-    }
     let header = ["CONTAINER", "STATE", "NEEDS", "TYPE", "STATUS"];
     let rows: Vec<_> = containers.iter().map(row_for_people).collect();
     let noun = if containers.len() == 1 {
@@ -119,6 +124,9 @@ async fn show(client: &Client, which: &ShowContainers, out: &mut Out) -> Exit {
                 }
             }
         }
+    }
+    if found.is_empty() {
+        return exit;
     }
     if which.json {
         out.result(&list::json(&found));

@@ -52,15 +52,23 @@ pub(crate) async fn obey(client: &Client, command: &InstanceCommand, out: &mut O
 }
 
 async fn list(client: &Client, args: ListArgs, out: &mut Out) -> Exit {
-    let (rows, exit) = list::everything(client, "instances", out).await;
+    let Some(listing) = list::everything(client, "instances", out).await else {
+        return Exit::Failed;
+    };
+    let rows = &listing.rows;
     if args.json {
-        out.result(&list::json(&rows));
-        return exit;
+        out.result(&list::json(rows));
+        return listing.exit;
     }
-    let (instances, exit) = list::decode::<Instance>(&rows, "instance", exit, out);
+    let (instances, exit) = list::decode::<Instance>(rows, "instance", listing.exit, out);
     let text = if args.tsv {
         let rows: Vec<_> = instances.iter().map(tsv_row).collect();
         tab_separated(args.header.then_some(&TSV_COLUMNS), &rows)
+    } else if rows.is_empty() {
+        list::nothing("instances", listing.incomplete)
+    } else if instances.is_empty() {
+        // There are some, and none that can be read.
+        String::new()
     } else {
         for_people(&instances)
     };
@@ -82,9 +90,6 @@ fn tsv_row(instance: &Instance) -> Vec<String> {
 }
 
 fn for_people(instances: &[Instance]) -> String {
-    if instances.is_empty() {
-        return "no instances\n".into();
-    }
     let header = [
         "INSTANCE",
         "ADDRESS",

@@ -85,6 +85,10 @@ async fn one_container_is_shown_in_full_and_a_stranger_is_named() {
         types:      m5.small
     "#]]
     .assert_eq(&done.stdout);
+
+    let stranger = "containers show --json zzzzz-dz642-xxxxxxxxxxxxxxx";
+    let done = call(&stand_in, stranger).await;
+    assert_eq!((done.exit, done.stdout.as_str()), (Exit::Failed, ""));
 }
 
 #[tokio::test]

@@ -156,6 +156,12 @@ async fn a_malformed_row_is_named_and_the_others_are_shown() {
         "{}",
         done.stderr
     );
+
+    // A list of which nothing can be read is not an empty one.
+    let list = r#"{"items":[{"price":"cheap"}]}"#.to_owned();
+    let stand_in = StandIn::new(Script::from([("GET instances".into(), (200, list))])).await;
+    let done = call(&stand_in, "list").await;
+    assert_eq!((done.exit, done.stdout.as_str()), (Exit::Failed, ""));
 }
 
 #[tokio::test]

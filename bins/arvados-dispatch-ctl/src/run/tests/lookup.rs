@@ -176,7 +176,10 @@ async fn a_dispatcher_that_cannot_be_reached_is_named_and_the_others_are_listed(
     let done = call_in(&environment, &["list"]).await;
     assert_eq!(
         (done.exit, done.stdout.as_str()),
-        (Exit::Failed, "no instances\n")
+        (
+            Exit::Failed,
+            "no instances on the dispatchers that answered\n"
+        )
     );
     assert!(
         done.stderr.starts_with(&format!("{closed}: ")),
@@ -184,6 +187,58 @@ async fn a_dispatcher_that_cannot_be_reached_is_named_and_the_others_are_listed(
         done.stderr
     );
     assert!(done.stderr.contains("refused"), "{}", done.stderr);
+    let last = "the list is incomplete: 1 of 2 dispatchers did not answer\n";
+    assert!(done.stderr.ends_with(last), "{}", done.stderr);
+}
+
+#[tokio::test]
+async fn nothing_is_listed_when_nobody_answered() {
+    let request = |name| format!("GET {name}");
+    let answering = async |status, body: &str| {
+        let script = ["instances", "containers"].map(|it| (request(it), (status, body.into())));
+        StandIn::new(Script::from(script)).await
+    };
+    for (stand_in, token, said) in [
+        (answering(200, EMPTY).await, "aWrongToken", "403 Forbidden"),
+        (answering(500, "oh no").await, TOKEN, "500 Internal"),
+        (answering(200, "<html>").await, TOKEN, "not what a disp"),
+        (answering(200, "{}").await, TOKEN, "not what a disp"),
+        (
+            StandIn::new(Script::new()).await,
+            TOKEN,
+            "no management API",
+        ),
+    ] {
+        let url = stand_in.url();
+        for words in [
+            "list",
+            "list --json",
+            "list --tsv --header",
+            "containers list --json",
+        ] {
+            let mut words: Vec<_> = words.split(' ').collect();
+            words.extend(["--url", &url, "--token", token]);
+            let done = call_in(&Environment::default(), &words).await;
+            assert_eq!(
+                (done.exit, done.stdout.as_str()),
+                (Exit::Failed, ""),
+                "{words:?}"
+            );
+            assert!(done.stderr.contains(said), "{words:?}: {}", done.stderr);
+            assert_eq!(done.stderr.lines().count(), 1, "{}", done.stderr);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_url_with_a_path_that_leads_nowhere_is_explained() {
+    let stand_in = StandIn::new(Script::new()).await;
+    let url = format!("{}/foo/", stand_in.url());
+    let words = ["list", "--tsv", "--url", &url, "--token", TOKEN];
+    let done = call_in(&Environment::default(), &words).await;
+    assert_eq!(done.exit, Exit::Failed);
+    let hint = "below /foo/: leave that path out of the URL";
+    assert!(done.stderr.contains(hint), "{}", done.stderr);
 }
 
 #[tokio::test]
