@@ -50,7 +50,7 @@ fn a_held_instance_that_falls_silent_stays_until_it_is_released() {
     let at = now(&sim);
     sim.world_mut().silence(&instance, Some(60_000), at);
     sim.pass(80_000);
-    assert_eq!(instances(&sim), [instance.clone()]);
+    assert!(instances(&sim).contains(&instance));
     sim.wish(behave(IdleBehavior::Run)).expect("it is known");
     sim.finish(30_000);
 }
