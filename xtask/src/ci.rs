@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use crate::{
     bench, clouds,
     command::{cargo, execute},
-    demo, deny,
+    demo::{self, Vms},
+    deny,
     setup::{self, Purpose},
     step::{human, step},
     test, tidy,
@@ -53,7 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if !args.quick
         && let Some(built) = report.attempt("build", || demo::build(open_ssl))
     {
-        report.attempt("demo", || demo::check(&built, 7));
+        report.attempt("demo", || demo::check(&built, Vms::Simulated, 7));
+        report.attempt("demo with sshd", || demo::check(&built, Vms::Sshd, 7));
         if bench::exists()? {
             report.attempt("bench", || {
                 bench::measure(&built, &["--tolerance".into(), TOLERANCE.into()])

@@ -3,7 +3,8 @@
 use anyhow::{Result, bail};
 
 use crate::{
-    bench, demo,
+    bench,
+    demo::{self, Vms},
     setup::{self, Purpose},
     step::step,
     test,
@@ -18,6 +19,9 @@ pub(crate) struct Args {
     /// Demos with all faults, with the seeds 1, 2, …
     #[arg(long, default_value_t = 20)]
     seeds: u64,
+    /// Demos on real sshd processes with some faults, with the seeds 1, 2, … They need root.
+    #[arg(long, default_value_t = 3)]
+    sshd_seeds: u64,
     /// Leave out the measurements.
     #[arg(long)]
     no_bench: bool,
@@ -40,8 +44,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     for seed in 1..=args.seeds {
         attempt(format!("demo, seed {seed} of {}", args.seeds), &|| {
-            demo::check(&built, seed)
+            demo::check(&built, Vms::Simulated, seed)
         });
+    }
+    for seed in 1..=args.sshd_seeds {
+        let name = format!("demo with sshd, seed {seed} of {}", args.sshd_seeds);
+        attempt(name, &|| demo::check(&built, Vms::Sshd, seed));
     }
     if !args.no_bench {
         attempt("bench".into(), &|| bench::measure(&built, &[]));

@@ -36,6 +36,9 @@ const MAX_CONNECTIONS: usize = 512;
 const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a client may take to send a request's head, and its body.
 const SEND_TIMEOUT: Duration = Duration::from_secs(15);
+/// As long as that, and a handshake, when half of the places are taken: whoever says nothing then makes way for those
+/// who ask for health or metrics, which is known only once they have asked.
+const CROWDED_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long requests under way get to finish when the server stops.
 const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a TLS handshake may take.
@@ -80,6 +83,8 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<Arc<Tls>>,
+    /// Connections that may be open at once.
+    places: usize,
     shared: Arc<Shared>,
 }
 
@@ -116,6 +121,7 @@ impl Server {
             listener,
             address,
             tls: listen.tls,
+            places: MAX_CONNECTIONS,
             shared: Arc::new(shared),
         })
     }
@@ -137,7 +143,7 @@ impl Server {
 
     /// Serves until `stop` becomes true, then gives requests under way two seconds to finish.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
-        let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let slots = Arc::new(Semaphore::new(self.places));
         let mut connections = JoinSet::new();
         let mut should_stop = stop.clone();
         loop {
@@ -156,8 +162,13 @@ impl Server {
                 Ok((stream, remote)) => {
                     let (shared, tls, stop) =
                         (Arc::clone(&self.shared), self.tls.clone(), stop.clone());
+                    let patience = if slots.available_permits() >= self.places / 2 {
+                        SEND_TIMEOUT
+                    } else {
+                        CROWDED_TIMEOUT
+                    };
                     connections.spawn(async move {
-                        serve(stream, remote, tls, shared, stop).await;
+                        serve(stream, remote, tls, patience, shared, stop).await;
                         drop(slot);
                     });
                 }
@@ -185,6 +196,7 @@ async fn serve(
     stream: TcpStream,
     remote: SocketAddr,
     tls: Option<Arc<Tls>>,
+    patience: Duration,
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -195,7 +207,7 @@ async fn serve(
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
-        .header_read_timeout(SEND_TIMEOUT)
+        .header_read_timeout(patience)
         .max_buf_size(64 * 1024);
     macro_rules! drive {
         ($io:expr) => {{
@@ -212,7 +224,8 @@ async fn serve(
     let result = match tls {
         None => drive!(stream),
         Some(tls) => {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.acceptor().accept(stream)).await {
+            let patience = patience.min(HANDSHAKE_TIMEOUT);
+            match tokio::time::timeout(patience, tls.acceptor().accept(stream)).await {
                 Ok(Ok(stream)) => drive!(stream),
                 Ok(Err(error)) => return tracing::debug!(%remote, %error, "TLS handshake failed"),
                 Err(_) => return tracing::debug!(%remote, "TLS handshake timed out"),

@@ -108,6 +108,16 @@ struct Served {
 }
 
 async fn serve_with(fake: Fake, token: &str, max_concurrent: usize, max_queued: usize) -> Served {
+    serve_at(fake, token, max_concurrent, max_queued, MAX_CONNECTIONS).await
+}
+
+async fn serve_at(
+    fake: Fake,
+    token: &str,
+    max_concurrent: usize,
+    max_queued: usize,
+    places: usize,
+) -> Served {
     let fake = Arc::new(fake);
     let settings = Settings {
         token: Token::new(token),
@@ -119,9 +129,10 @@ async fn serve_with(fake: Fake, token: &str, max_concurrent: usize, max_queued: 
         address: "127.0.0.1:0".to_owned(),
         tls: None,
     };
-    let server = Server::bind(listen, settings, Arc::clone(&fake) as Arc<dyn Backend>)
+    let mut server = Server::bind(listen, settings, Arc::clone(&fake) as Arc<dyn Backend>)
         .await
         .expect("a free port");
+    server.places = places;
     let (stop, stopped) = watch::channel(false);
     let (url, load) = (
         format!("http://{}", server.address()),
@@ -432,6 +443,27 @@ async fn when_all_turns_are_taken_more_wait_then_503_while_metrics_and_health_an
         .filter(|r| r.gave_up)
         .count();
     assert_eq!(gave_up, 1);
+}
+
+/// The clock stands still but where everybody waits.
+#[tokio::test(start_paused = true)]
+async fn those_who_connect_and_say_nothing_do_not_keep_health_from_answering() {
+    let served = serve_at(Fake::default(), TOKEN, 64, 128, 8).await;
+    let address = served.url.trim_start_matches("http://");
+    let began = tokio::time::Instant::now();
+    let mut silent = vec![];
+    for _ in 0..12 {
+        silent.push(TcpStream::connect(address).await.expect("a connection"));
+    }
+    let mut asker = TcpStream::connect(address).await.expect("a connection");
+    let request =
+        format!("GET /_health/ping HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+    asker.write_all(request.as_bytes()).await.expect("sent");
+    let mut first = [0; 12];
+    asker.read_exact(&mut first).await.expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let waited = began.elapsed();
+    assert!(waited < SEND_TIMEOUT / 2, "health took {waited:?}");
 }
 
 #[tokio::test]
