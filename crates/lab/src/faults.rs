@@ -62,8 +62,8 @@ kinds! {
     CreateError => "create_error", sure 1 of 10, some 0.05, many 0.1, at_most 15;
     /// A create is refused for coming too fast.
     CreateRateLimited => "create_rate_limited", sure 2 of 14, some 0.02, many 0.05, at_most 8;
-    /// A create is refused for the account's quota.
-    CreateQuota => "create_quota", sure 2 of 12, some 0.0, many 0.0, at_most 3;
+    /// A create is refused for the account's quota before that is reached. Once: a dispatcher waits twice as long each time.
+    CreateQuota => "create_quota", sure 1 of 12, some 0.0, many 0.0, at_most 1;
     /// A create is refused for lack of this type, of which there is none for a minute (facts §6.1). Each type once.
     CreateTypeCapacity => "create_type_capacity", sure 2 of 10, some 0.01, many 0.0, at_most 3;
     /// A create is refused for lack of this quota group. Each group once.
