@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dispatch_container_queue as queue;
 use dispatch_model::{ContainerId, WorkerId};
-use dispatch_scheduler::{CancelReason, KillReason, UnlockReason};
+use dispatch_scheduler::{KillReason, UnlockReason};
 use dispatch_worker as pool;
 
 /// Something that became known.
@@ -46,8 +46,8 @@ pub enum BrainNews {
     Cancelling {
         /// Which container.
         container: ContainerId,
-        /// Why.
-        reason: CancelReason,
+        /// Why, in the words that its owner reads.
+        reason: String,
     },
     /// A runner is ended.
     Killing {

@@ -106,13 +106,13 @@ impl Brain {
         for repair in repairs.repairs {
             match repair {
                 Repair::Cancel { container, reason } => {
-                    self.note(BrainNews::Cancelling {
-                        container: container.clone(),
-                        reason,
-                    });
-                    // What the cloud says of its instance's end is more than we know.
+                    // How its instance went says more than that its runner is gone.
                     let death = self.pool.death_of(&container).map(str::to_owned);
                     let reason = death.unwrap_or_else(|| reason.to_string());
+                    self.note(BrainNews::Cancelling {
+                        container: container.clone(),
+                        reason: reason.clone(),
+                    });
                     let id = container;
                     self.tell_queue(queue::Event::Cancel { id, reason }, now);
                 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dispatch_brain::{BrainNews, Fact};
 use dispatch_container_queue as queue;
-use dispatch_model::{CloudErrorClass, ContainerState};
+use dispatch_model::{CloudErrorClass, ContainerState, HoldCause};
 use dispatch_telemetry::Metrics;
 use dispatch_worker::{About, BootOutcome, PoolNews, WorkerNews};
 use tracing::{debug, error, info, warn};
@@ -92,7 +92,22 @@ impl Reporter {
                 message,
                 took,
             } => {
-                log!(warn, Class = ?class, Error = message, Duration = took.as_secs_f64(), "instance could not be created");
+                // Until when a rate limit lasts is counted from this program's start, which no reader knows.
+                let (class, wait) = match class {
+                    CloudErrorClass::RateLimited(until) => {
+                        let wait = until.since(self.clock.time()).as_secs_f64();
+                        ("RateLimited".to_owned(), Some(wait))
+                    }
+                    other => (format!("{other:?}"), None),
+                };
+                log!(
+                    warn,
+                    Class = class,
+                    Wait = wait,
+                    Error = message,
+                    Duration = took.as_secs_f64(),
+                    "instance could not be created"
+                );
             }
             WorkerNews::CreateUnsure { message } => {
                 log!(
@@ -294,14 +309,22 @@ impl Reporter {
                 hold,
             } => {
                 let kind = instance_type.as_ref().map_or("any", |name| name.as_str());
-                warn!(InstanceType = kind, Cause = %hold.cause, Error = hold.detail, "no instances are created for now");
+                if hold.cause == HoldCause::Stopping {
+                    info!("no more instances are created: the daemon is stopping");
+                } else {
+                    warn!(InstanceType = kind, Cause = %hold.cause, Error = hold.detail, "no instances are created for now");
+                }
             }
             PoolNews::HoldEnded {
                 instance_type,
                 cause,
             } => {
                 let kind = instance_type.as_ref().map_or("any", |name| name.as_str());
-                info!(InstanceType = kind, Cause = %cause, "instances may be created again");
+                if *cause == HoldCause::Quota {
+                    info!(InstanceType = kind, Cause = %cause, "instances may be created again, more than the cloud allowed only one at a time");
+                } else {
+                    info!(InstanceType = kind, Cause = %cause, "instances may be created again");
+                }
             }
             PoolNews::CreateRefused {
                 instance_type,
@@ -338,7 +361,7 @@ impl Reporter {
                 info!(ContainerUUID = %container, State = %ContainerState::Locked, Reason = %reason, "unlocking container");
             }
             BrainNews::Cancelling { container, reason } => {
-                warn!(ContainerUUID = %container, Reason = %reason, "cancelling container");
+                warn!(ContainerUUID = %container, Reason = reason, "cancelling container");
             }
             BrainNews::Killing {
                 container,

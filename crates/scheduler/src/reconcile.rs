@@ -85,7 +85,7 @@ impl fmt::Display for CancelReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             CancelReason::RunnerEnded => {
-                "the process that ran the container ended, or its instance died, before the container was finished"
+                "the process that ran the container ended before the container was finished"
             }
             CancelReason::NotFound => {
                 "the container was running, but no process and no instance that runs it could be found"

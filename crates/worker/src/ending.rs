@@ -48,6 +48,7 @@ impl Worker {
         }
         self.end_boot(BootOutcome::Aborted, desk);
         self.drop_unsent_starts(desk);
+        self.shut_down_for = Some(reason.clone());
         self.enter(WorkerState::Shutdown, reason, desk);
         self.begin_ending(desk);
     }

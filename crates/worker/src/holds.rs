@@ -153,7 +153,7 @@ impl Holds {
         if let Some(quota) = &self.quota
             && n_workers >= quota.limit()
         {
-            return hold(HoldCause::Quota, quota.until, quota.message.clone());
+            return hold(HoldCause::Quota, quota.until, quota.in_words());
         }
         if let Some(max) = self.max_instances
             && n_workers >= max
@@ -240,6 +240,11 @@ impl Holds {
             | HoldCause::RunnerUnreadable
             | HoldCause::Stopping => false,
         }
+    }
+
+    /// When the cloud last said that the account is full.
+    pub(crate) fn quota_refused_at(&self) -> Option<Time> {
+        self.quota.as_ref().map(|quota| quota.refused_at)
     }
 
     /// How many instances there may be.
@@ -522,5 +527,15 @@ impl Quota {
         } else {
             self.proven + 1
         }
+    }
+
+    fn in_words(&self) -> String {
+        if self.until.is_some() {
+            return self.message.clone();
+        }
+        format!(
+            "more than {} instances are created one at a time, since the cloud refused that before: {}",
+            self.proven, self.message
+        )
     }
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use dispatch_model::{
-    ContainerId, Hold, InstanceId, InstanceType, InstanceTypeName, Now, PoolSnapshot, RunnerState,
-    RunnerView, Time, WorkerId, WorkerState,
+    ContainerId, Hold, HoldCause, InstanceId, InstanceType, InstanceTypeName, Now, PoolSnapshot,
+    RunnerState, RunnerView, Time, WorkerId, WorkerState,
 };
 
 use crate::{
@@ -44,12 +44,17 @@ pub struct Pool {
     pub(crate) departed: BTreeMap<InstanceId, Time>,
     /// How long instances of a type take to boot.
     pub(crate) typical_boots: BTreeMap<InstanceTypeName, std::time::Duration>,
-    /// Of containers whose instance has died: how, in words for their owners, until that has been dealt with.
+    /// Of containers whose instance is gone: how it went, in words for their owners, until that has been dealt with.
     pub(crate) deaths: BTreeMap<ContainerId, String>,
     pub(crate) snapshot: PoolSnapshot,
     pub(crate) revision: u64,
     /// Changes of the snapshot that no planner cares about.
     n_asides: u64,
+    /// The cause of the hold on any type that has been told and has not ended.
+    told_hold: Option<HoldCause>,
+    /// The refusal for quota that has been told: as instances come and go, it holds creation again and again, which is
+    /// no news.
+    told_refusal: Option<Time>,
     /// The deadlines of workers, and which of them is in `deadlines`.
     timers: BTreeSet<(Time, WorkerId)>,
     deadlines: BTreeMap<WorkerId, Time>,
@@ -85,6 +90,8 @@ impl Pool {
             deaths: BTreeMap::new(),
             revision: 0,
             n_asides: 0,
+            told_hold: None,
+            told_refusal: None,
             timers: BTreeSet::new(),
             deadlines: BTreeMap::new(),
             published: BTreeMap::new(),
@@ -134,7 +141,8 @@ impl Pool {
         self.by_instance.get(instance).copied()
     }
 
-    /// How the instance died that this container's runner was on, in words for its owner, if that is known.
+    /// How the instance went that this container's runner was on, in words for its owner: by the cloud's own word, or
+    /// why it was shut down here; `None` if its instance is not gone.
     pub fn death_of(&self, container: &ContainerId) -> Option<&str> {
         self.deaths.get(container).map(String::as_str)
     }
@@ -409,8 +417,7 @@ impl Pool {
     /// Brings the holds in the snapshot up to date, and tells of those that began or ended.
     fn publish_holds(&mut self) {
         let any = self.holds.any(self.workers.len());
-        let old = self.snapshot.hold.take();
-        self.tell_hold(None, old.as_ref(), any.as_ref());
+        self.tell_hold(any.as_ref());
         self.snapshot.hold = any;
         let mut held = BTreeMap::new();
         if self.holds.any_type() {
@@ -423,7 +430,9 @@ impl Pool {
         for name in self.types.keys() {
             if !old.is_empty() || !held.is_empty() {
                 let (old, new) = (old.get(name), held.get(name));
-                tell_hold(&mut self.desk, &mut self.revision, Some(name), old, new);
+                self.revision += u64::from(old != new);
+                let old = old.map(|hold| hold.cause);
+                tell_hold(&mut self.desk, Some(name), old, new);
             }
         }
         let now = self.desk.time();
@@ -441,30 +450,30 @@ impl Pool {
         self.snapshot.orders_at_once = at_once;
     }
 
-    fn tell_hold(
-        &mut self,
-        name: Option<&InstanceTypeName>,
-        old: Option<&Hold>,
-        new: Option<&Hold>,
-    ) {
-        tell_hold(&mut self.desk, &mut self.revision, name, old, new);
+    /// Tells of a hold on any type. One for quota is told once for each time the cloud has refused.
+    fn tell_hold(&mut self, new: Option<&Hold>) {
+        self.revision += u64::from(self.snapshot.hold.as_ref() != new);
+        let refusal = self.holds.quota_refused_at();
+        let is_quota = new.is_some_and(|hold| hold.cause == HoldCause::Quota);
+        let goes_on = self.told_hold == Some(HoldCause::Quota);
+        let is_known = is_quota && !goes_on && refusal == self.told_refusal;
+        let told = new.filter(|_| !is_known);
+        if is_quota {
+            self.told_refusal = refusal;
+        }
+        tell_hold(&mut self.desk, None, self.told_hold, told);
+        self.told_hold = told.map(|hold| hold.cause);
     }
 }
 
-/// Tells of a hold that began or ended. One that only lasts longer is no news, but the planner must know.
+/// Tells of a hold that began or ended. One that only lasts longer is no news.
 fn tell_hold(
     desk: &mut Desk,
-    revision: &mut u64,
     name: Option<&InstanceTypeName>,
-    old: Option<&Hold>,
+    old_cause: Option<HoldCause>,
     new: Option<&Hold>,
 ) {
-    if old == new {
-        return;
-    }
-    *revision += 1;
-    let (old_cause, new_cause) = (old.map(|hold| hold.cause), new.map(|hold| hold.cause));
-    if old_cause == new_cause {
+    if old_cause == new.map(|hold| hold.cause) {
         return;
     }
     if let Some(cause) = old_cause {

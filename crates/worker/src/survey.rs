@@ -148,6 +148,10 @@ impl Pool {
         let live: Vec<_> = worker.runners.live().cloned().collect();
         for container in &live {
             worker.exit(container, HowEnded::InstanceGone, &mut self.desk);
+            // What the cloud has said of it goes first.
+            self.deaths
+                .entry(container.clone())
+                .or_insert_with(|| departure_in_words(worker));
         }
         let first_sent = worker.ending.as_ref().and_then(|ending| ending.first_sent);
         let news = WorkerNews::Gone {
@@ -212,6 +216,21 @@ fn death_in_words(end: &InstanceEnd, instance_type: &InstanceTypeName) -> String
         words.push_str(&end.reason);
     }
     words
+}
+
+/// The same, if the cloud has said nothing and merely lists it no more.
+fn departure_in_words(worker: &Worker) -> String {
+    let instance = worker.instance.as_ref().map_or("", |id| id.as_str());
+    let named = format!(
+        "the container's instance {instance} ({})",
+        worker.instance_type.name
+    );
+    match &worker.shut_down_for {
+        Some(reason) => format!("{named} was shut down: {reason}"),
+        None => {
+            format!("{named} is gone from the cloud's list, and the dispatcher has not ended it")
+        }
+    }
 }
 
 /// How much a new boot counts in what is typical of a type.

@@ -56,6 +56,8 @@ pub(crate) struct Worker {
     pub(crate) behavior_since: Time,
     /// Why it takes no more work, although nobody has asked for that.
     pub(crate) broken: Option<String>,
+    /// Why it was shut down, once it has been.
+    pub(crate) shut_down_for: Option<String>,
     pub(crate) boot_outcome: Option<BootOutcome>,
     pub(crate) last_busy: jiff::Timestamp,
     pub(crate) last_container: Option<ContainerId>,
@@ -111,6 +113,7 @@ impl Worker {
             idle_behavior: IdleBehavior::Run,
             behavior_since: desk.time(),
             broken: None,
+            shut_down_for: None,
             boot_outcome: None,
             last_busy: desk.now.wall,
             last_container: None,

@@ -22,6 +22,7 @@ struct Log(Arc<Mutex<Vec<Line>>>);
 
 #[derive(Clone, Default)]
 struct Line {
+    level: String,
     message: String,
     fields: Vec<(&'static str, String)>,
 }
@@ -39,7 +40,10 @@ impl Subscriber for Log {
     fn exit(&self, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line::default();
+        let mut line = Line {
+            level: event.metadata().level().to_string(),
+            ..Line::default()
+        };
         event.record(&mut line);
         self.0.lock().expect("no panic").push(line);
     }
@@ -67,27 +71,40 @@ impl Line {
     }
 }
 
+/// What is logged meanwhile.
+fn logged(run: impl FnOnce()) -> Vec<Line> {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), run);
+    log.0.lock().expect("no panic").clone()
+}
+
 /// Reports this news of one worker; the lines, and the metrics afterwards.
 fn reported(instance: Option<&str>, all_news: &[WorkerNews]) -> (Vec<Line>, String) {
     let reporter = Reporter {
         metrics: Arc::new(Metrics::new()),
         clock: Clock::start(),
     };
+    reported_by(&reporter, instance, all_news)
+}
+
+fn reported_by(
+    reporter: &Reporter,
+    instance: Option<&str>,
+    all_news: &[WorkerNews],
+) -> (Vec<Line>, String) {
     let about = About {
         worker: WorkerId(7),
         instance: instance.map(Into::into),
         instance_type: "small".into(),
         address: Some("10.0.0.7".to_owned()),
     };
-    let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), || {
+    let lines = logged(|| {
         for news in all_news {
             let about = about.clone();
             let news = news.clone();
             reporter.report(&Fact::Pool(dispatch_worker::Fact::Worker { about, news }));
         }
     });
-    let lines = log.0.lock().expect("no panic").clone();
     (lines, reporter.metrics.render())
 }
 
@@ -163,6 +180,55 @@ fn lines_about_an_instance_name_it_by_the_clouds_id() {
             line.message
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_shows_how_long_to_wait_and_not_a_moment_of_our_clock() {
+    let until = dispatch_model::Time::from_secs(1_000);
+    let class = |class| WorkerNews::CreateFailed {
+        class,
+        message: "429".to_owned(),
+        took: took(),
+    };
+    let news = [
+        class(CloudErrorClass::RateLimited(until)),
+        class(CloudErrorClass::Quota),
+    ];
+    let reporter = Reporter {
+        metrics: Arc::new(Metrics::new()),
+        clock: Clock::start(),
+    };
+    tokio::time::advance(Duration::from_secs(990)).await;
+    let (lines, _) = reported_by(&reporter, None, &news);
+    assert_eq!(lines[0].field("Class"), Some("RateLimited"));
+    assert_eq!(lines[0].field("Wait"), Some("10.0"));
+    assert_eq!(lines[1].field("Class"), Some("Quota"));
+    assert_eq!(lines[1].field("Wait"), None);
+}
+
+#[test]
+fn that_no_instances_are_created_is_a_warning_unless_the_daemon_is_stopping() {
+    let level = |cause| {
+        let reporter = Reporter {
+            metrics: Arc::new(Metrics::new()),
+            clock: Clock::start(),
+        };
+        let hold = dispatch_model::Hold {
+            cause,
+            until: None,
+            detail: "words".to_owned(),
+        };
+        let news = PoolNews::HoldBegan {
+            instance_type: None,
+            hold,
+        };
+        let lines = logged(|| {
+            reporter.report(&Fact::Pool(dispatch_worker::Fact::Pool(news.clone())));
+        });
+        lines[0].level.clone()
+    };
+    assert_eq!(level(HoldCause::Quota), "WARN");
+    assert_eq!(level(HoldCause::Stopping), "INFO");
 }
 
 #[test]

@@ -460,8 +460,9 @@ fn reasons_are_told_in_words_for_their_readers() {
         UnlockReason::StaleLock.to_string(),
     ];
     expect![[r#"
-        the process that ran the container ended, or its instance died, before the container was finished
+        the process that ran the container ended before the container was finished
         the container was running, but no process and no instance that runs it could be found
         the container is queued again
-        an earlier dispatcher locked it and its runner was not found"#]].assert_eq(&reasons.join("\n"));
+        an earlier dispatcher locked it and its runner was not found"#]]
+    .assert_eq(&reasons.join("\n"));
 }

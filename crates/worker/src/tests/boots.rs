@@ -335,6 +335,7 @@ fn an_adopted_busy_instance_goes_when_it_is_silent() {
               > detach w1
             65.000s show
                 c1 on w1: Exited { at: 64.000s }
+                  the container's instance i-1 (small) was shut down: silent for TimeoutProbe
                 limit Some(8)
             66.000s forget c1
             67.000s show

@@ -52,7 +52,9 @@ fn an_instance_that_the_cloud_calls_dead_is_gone_at_once_with_what_ran_on_it() {
               > detach w1
             2.000s show
                 c1 on w1: Exited { at: 2.000s }
+                  the container's instance i-1 (small) was a spot instance and the cloud took it back: Server.Reason: words
                 c2 on w1: Exited { at: 2.000s }
+                  the container's instance i-1 (small) was a spot instance and the cloud took it back: Server.Reason: words
                 limit Some(8)
             3.000s died i-1 taken-back
             3.000s died i-9 other

@@ -73,12 +73,12 @@ fn a_full_account_is_remembered_and_then_exceeded_one_at_a_time() {
             31.000s tick
                 hold any: quota ended
             182.000s create small
-                hold any: quota
               > create w6 small
             182.000s create small
-                create small refused: quota: quota
+                create small refused: quota: more than 3 instances are created one at a time, since the cloud refused that before: quota
             183.000s create-fails w6 quota
                 w6 creation failed: quota (Quota, 1s)
+                hold any: quota until 213.000s
             184.000s show
                 w1 i-1 small idle hold known
                 w2 i-2 small idle hold known
@@ -131,7 +131,6 @@ fn when_an_instance_goes_another_may_come_although_the_account_is_full() {
                 hold any: quota ended
               > detach w1
             4.000s create small
-                hold any: quota until 31.000s
               > create w4 small
         "#]],
     );
@@ -161,8 +160,58 @@ fn an_account_that_refuses_the_first_instance_is_asked_again_after_a_minute() {
                 hold any: quota ended
               > list
             61.000s create small
-                hold any: quota
               > create w2 small
+        "#]],
+    );
+}
+
+#[test]
+fn a_refusal_for_quota_is_told_once_however_often_it_holds_creation_and_the_next_one_again() {
+    check(
+        "
+        0    listed
+        0    create small
+        1    created w1 i-1 -
+        1    create small
+        2    create-fails w2 quota
+        33   create small
+        34   created w3 i-2 -
+        35   create small
+        36   created w4 i-3 -
+        37   create small
+        38   create-fails w5 quota
+        ",
+        expect![[r#"
+            0.000s listed
+                surveyed 0
+            0.000s create small
+              > create w1 small
+            1.000s created w1 i-1 -
+                w1 created as i-1 in 1s
+            1.000s create small
+              > create w2 small
+            2.000s tick
+              > list
+            2.000s create-fails w2 quota
+                w2 creation failed: quota (Quota, 1s)
+                hold any: quota until 32.000s
+            32.000s tick
+                hold any: quota ended
+            33.000s create small
+              > create w3 small
+            34.000s created w3 i-2 -
+                w3 created as i-2 in 1s
+            35.000s create small
+              > create w4 small
+            36.000s created w4 i-3 -
+                w4 created as i-3 in 1s
+            37.000s tick
+              > list
+            37.000s create small
+              > create w5 small
+            38.000s create-fails w5 quota
+                w5 creation failed: quota (Quota, 1s)
+                hold any: quota until 68.000s
         "#]],
     );
 }

@@ -185,7 +185,9 @@ fn a_vanished_worker_reports_its_container_lost() {
               > detach w1
             60.000s show
                 c1 on w1: Exited { at: 60.000s }
+                  the container's instance i-1 (small) is gone from the cloud's list, and the dispatcher has not ended it
                 c2 on w1: Exited { at: 60.000s }
+                  the container's instance i-1 (small) is gone from the cloud's list, and the dispatcher has not ended it
                 limit Some(8)
             61.000s kill c2
             61.000s forget c1

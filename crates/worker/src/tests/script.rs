@@ -436,6 +436,9 @@ impl Script {
                     view.worker, view.state
                 );
             }
+            if let Some(words) = self.pool.death_of(container) {
+                let _ = write!(shown, "\n      {words}");
+            }
         }
         let holds = snapshot
             .type_holds
