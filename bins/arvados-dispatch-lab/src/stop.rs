@@ -11,8 +11,8 @@ use tokio::{
 /// How long everything may take to end; the dispatcher gets ten seconds of it. After that this process ends all the
 /// same, and with it what it has started: the kernel sees to that.
 const END_WITHIN: Duration = Duration::from_secs(20);
-/// The exit code of a program that was interrupted and did not end in an orderly way.
-const INTERRUPTED: i32 = 130;
+/// The exit code of a program that was interrupted before it had done what it was asked for.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Tells that somebody wants this program to end.
 #[derive(Clone)]
@@ -29,10 +29,10 @@ impl Stop {
             // In a thread of its own: it ends this process whatever the others are stuck in.
             thread::spawn(|| {
                 wait(END_WITHIN);
-                process::exit(INTERRUPTED);
+                process::exit(INTERRUPTED.into());
             });
             signals.next().await;
-            process::exit(INTERRUPTED);
+            process::exit(INTERRUPTED.into());
         });
         Ok(Stop(receiver))
     }

@@ -108,8 +108,8 @@ enum Moment {
     AtWork,
 }
 
-/// Interrupts a demo; it ends and leaves nothing.
-async fn check_interrupted(signal: Signal, moment: Moment) {
+/// Interrupts a demo; it ends with this exit code and leaves nothing.
+async fn check_interrupted(signal: Signal, moment: Moment, code: i32) {
     let mut demo = Demo::start(&["--containers", "20", "--faults", "some"]);
     // Before that it has no ear for signals, and ends by them.
     eventually("it has begun", async || {
@@ -123,16 +123,19 @@ async fn check_interrupted(signal: Signal, moment: Moment) {
     }
     demo.signal(signal);
     let status = demo.ends().await;
-    assert_eq!(status.code(), Some(0), "{}", demo.written());
+    let written = demo.written();
+    assert_eq!(status.code(), Some(code), "{written}");
+    assert_eq!(written.contains("interrupted"), code != 0, "{written}");
     demo.leaves_nothing(None).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_demo_ends_when_it_is_told_to_at_any_moment() {
-    check_interrupted(Signal::TERM, Moment::AtOnce).await;
-    check_interrupted(Signal::INT, Moment::Says("management")).await;
-    check_interrupted(Signal::TERM, Moment::AtWork).await;
-    check_interrupted(Signal::HUP, Moment::Says("all done")).await;
+    check_interrupted(Signal::TERM, Moment::AtOnce, 130).await;
+    check_interrupted(Signal::INT, Moment::Says("management"), 130).await;
+    check_interrupted(Signal::TERM, Moment::AtWork, 130).await;
+    // Its work was done and judged.
+    check_interrupted(Signal::HUP, Moment::Says("all done"), 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,7 +23,7 @@ use crate::{
     display::{Progress, complain, say},
     serve::parse_level,
     setup,
-    stop::Stop,
+    stop::{INTERRUPTED, Stop},
 };
 use daemon::Daemon;
 
@@ -68,7 +68,8 @@ pub(crate) struct Arguments {
     directory: Option<PathBuf>,
 }
 
-/// Runs the demo. Exit code 0 if the dispatcher did all that could be asked of it, 1 if not.
+/// Runs the demo. Exit code 0 if the dispatcher did all that could be asked of it, 1 if not, 130 if the demo was
+/// interrupted before that could be said.
 pub(crate) async fn run(arguments: Arguments, mut stop: Stop) -> anyhow::Result<ExitCode> {
     let real = arguments.vms == "sshd";
     // Declared first, so that it goes last.
@@ -81,7 +82,7 @@ pub(crate) async fn run(arguments: Arguments, mut stop: Stop) -> anyhow::Result<
         biased;
         () = stop.wanted() => {
             complain("interrupted before it began");
-            return Ok(ExitCode::SUCCESS);
+            return Ok(ExitCode::from(INTERRUPTED));
         }
         begun = begin(&arguments, machines.as_ref().map(TempDir::path)) => begun,
     };
@@ -287,14 +288,17 @@ fn conclude(
     ended: &Ended,
     log: &Path,
 ) -> anyhow::Result<ExitCode> {
+    if *ended == Ended::Interrupted {
+        complain(&interrupted(report, seconds));
+        if arguments.json {
+            say(&object(report, seconds, true).to_string());
+        }
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
     if !arguments.json {
         summarise(report, seconds);
     }
-    let mut failures = if *ended == Ended::Interrupted {
-        Vec::new()
-    } else {
-        report.failures()
-    };
+    let mut failures = report.failures();
     // Fewer containers bring too few opportunities.
     if *ended == Ended::Done && arguments.containers >= 200 && !report.kinds_missing.is_empty() {
         let missing = report.kinds_missing.join(", ");
@@ -310,7 +314,7 @@ fn conclude(
         complain(&format!("the dispatcher's log is {}", log.display()));
     }
     if arguments.json {
-        say(&object(report, seconds).to_string());
+        say(&object(report, seconds, false).to_string());
     }
     Ok(if failures.is_empty() {
         ExitCode::SUCCESS
@@ -319,9 +323,22 @@ fn conclude(
     })
 }
 
-/// The last line of `--json`.
-fn object(report: &Report, seconds: f64) -> serde_json::Value {
+/// What can be said of a life that was cut short. What was under way is not called lost or left over.
+fn interrupted(report: &Report, seconds: f64) -> String {
+    format!(
+        "interrupted after {seconds:.1} s, so nothing is judged: {} of {} containers complete, {} cancelled; {} instances created, {} gone",
+        report.complete,
+        report.submitted,
+        report.cancelled,
+        report.instances_created,
+        report.instances_destroyed
+    )
+}
+
+/// The last line of `--json`. `interrupted`: the counts are of a moment, and judge nothing.
+fn object(report: &Report, seconds: f64, interrupted: bool) -> serde_json::Value {
     json!({
+        "interrupted": interrupted,
         "submitted": report.submitted,
         "complete": report.complete,
         "cancelled": report.cancelled,
