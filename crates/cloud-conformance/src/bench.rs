@@ -1,15 +1,19 @@
 //! What the checks work with: calls with deadlines, patience, and a memory of what must be destroyed afterwards.
 
 use std::{
+    collections::BTreeSet,
     future::Future,
+    mem,
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use dispatch_cloud::{CloudError, CreateOrder, Instance, InstanceSet, Tags};
-use dispatch_model::{InstanceId, InstanceSecret};
+use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret};
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
@@ -26,7 +30,9 @@ pub(crate) struct Bench<'a> {
     pub(crate) hooks: &'a dyn Hooks,
     /// Marks the instances of this check.
     mark: String,
-    created: Mutex<Vec<InstanceId>>,
+    created: Mutex<BTreeSet<InstanceId>>,
+    /// Creates of which nobody knows whether they made something.
+    n_in_doubt: AtomicUsize,
 }
 
 impl<'a> Bench<'a> {
@@ -37,6 +43,7 @@ impl<'a> Bench<'a> {
             hooks,
             mark: format!("conformance-{}-{number}", hooks.run_id()),
             created: Mutex::default(),
+            n_in_doubt: AtomicUsize::new(0),
         }
     }
 
@@ -74,9 +81,21 @@ impl<'a> Bench<'a> {
 
     /// Sends an order, and remembers what comes of it.
     pub(crate) async fn create_from(&self, order: CreateOrder) -> Result<Instance, CloudError> {
+        // Until the answer is there, nobody knows; the check may be cut short meanwhile.
+        self.n_in_doubt.fetch_add(1, Ordering::Relaxed);
         let result = self.in_time(self.set.create(order)).await;
-        if let Ok(instance) = &result {
-            self.remember(&instance.id);
+        let in_doubt = match &result {
+            Ok(instance) => {
+                self.created().insert(instance.id.clone());
+                false
+            }
+            Err(error) => matches!(
+                error.class,
+                CloudErrorClass::OutcomeUnknown | CloudErrorClass::Transient
+            ),
+        };
+        if !in_doubt {
+            self.n_in_doubt.fetch_sub(1, Ordering::Relaxed);
         }
         result
     }
@@ -151,47 +170,92 @@ impl<'a> Bench<'a> {
         .map(|_| ())
     }
 
-    /// Destroys everything that this check has made, also what it never heard of, and waits until it is gone. Creates
-    /// whose answer was lost may show up late, so it looks once more after the first empty list.
+    /// Destroys everything that this check has made, also what it never heard of, until it is gone. Creates whose answer
+    /// was lost may show up late, so it looks once more after the first empty list, and for longer if there are such.
+    /// Calls that fail are made again; it ends in time, and names what may be left.
     pub(crate) async fn clean_up(&self) -> Outcome {
         let began = Instant::now();
+        let late = match self.n_in_doubt.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            _ => self.hooks.late(),
+        };
+        let enough = self.hooks.clean_up().max(late);
+        let mut ids = mem::take(&mut *self.created());
         let mut n_empty = 0;
         loop {
-            let mut ids =
-                std::mem::take(&mut *self.created.lock().unwrap_or_else(PoisonError::into_inner));
-            let listed = self.list(&self.ours()).await?;
-            n_empty = if listed.is_empty() { n_empty + 1 } else { 0 };
-            ids.extend(listed.into_iter().map(|row| row.id));
-            for id in &ids {
-                self.destroy(id).await?;
+            let mut trouble = Vec::new();
+            let limit = || {
+                self.hooks
+                    .call()
+                    .min(enough.saturating_sub(began.elapsed()))
+            };
+            // One that fails or hangs must not keep the others.
+            let ends = ids.iter().map(|id| {
+                let call = self.set.destroy(id);
+                async move { (id.clone(), within(limit(), call).await) }
+            });
+            let mut refused = BTreeSet::new();
+            for (id, ended) in join_all(ends).await {
+                if let Err(error) = ended {
+                    trouble.push(format!("destroy {id}: {error}"));
+                    refused.insert(id);
+                }
             }
-            if n_empty == 2 {
-                return Ok(());
+            match within(limit(), self.set.list(&self.ours())).await {
+                Ok(rows) => {
+                    n_empty = if rows.is_empty() { n_empty + 1 } else { 0 };
+                    // What is not listed may be too young for lists, unless its end was accepted.
+                    ids = refused;
+                    ids.extend(rows.into_iter().map(|row| row.id));
+                    if n_empty >= 2 && ids.is_empty() && began.elapsed() >= late {
+                        return Ok(());
+                    }
+                }
+                Err(error) => trouble.push(format!("list: {error}")),
             }
-            if began.elapsed() >= self.hooks.patience() {
-                return fail(format!("left behind: {ids:?}"));
+            if began.elapsed() + self.hooks.look_every() > enough {
+                return fail(left(&ids, &trouble));
             }
             tokio::time::sleep(self.hooks.look_every()).await;
         }
     }
 
-    fn remember(&self, id: &InstanceId) {
-        let mut created = self.created.lock().unwrap_or_else(PoisonError::into_inner);
-        created.push(id.clone());
+    fn created(&self) -> MutexGuard<'_, BTreeSet<InstanceId>> {
+        self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn in_time<T>(
         &self,
         call: impl Future<Output = Result<T, CloudError>>,
     ) -> Result<T, CloudError> {
-        let patience = self.hooks.patience();
-        tokio::time::timeout(patience, call)
-            .await
-            .unwrap_or_else(|_| {
-                Err(CloudError::new(
-                    dispatch_model::CloudErrorClass::OutcomeUnknown,
-                    format!("no answer within {} s", patience.as_secs_f64()),
-                ))
-            })
+        within(self.hooks.call(), call).await
+    }
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, CloudError>>,
+) -> Result<T, CloudError> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        Err(CloudError::new(
+            CloudErrorClass::OutcomeUnknown,
+            format!("no answer within {} s", limit.as_secs_f64()),
+        ))
+    })
+}
+
+/// What somebody must look after.
+fn left(ids: &BTreeSet<InstanceId>, trouble: &[String]) -> String {
+    let ids: Vec<&str> = ids.iter().map(InstanceId::as_str).collect();
+    match (ids.is_empty(), trouble.is_empty()) {
+        (false, true) => format!("left behind: {}", ids.join(", ")),
+        (false, false) => {
+            let trouble = trouble.join("; ");
+            format!("perhaps left behind: {} ({trouble})", ids.join(", "))
+        }
+        (true, _) => format!(
+            "nobody knows whether anything is left behind ({})",
+            trouble.join("; ")
+        ),
     }
 }

@@ -73,8 +73,23 @@ pub trait Hooks: Send + Sync {
         )
     }
 
-    /// How long one call may take, and how long the cloud may take to show what was done.
+    /// How long the cloud may take to show what was done.
     fn patience(&self) -> Duration;
+
+    /// How long one call may take.
+    fn call(&self) -> Duration {
+        self.patience()
+    }
+
+    /// How long the clean-up after one check may take.
+    fn clean_up(&self) -> Duration {
+        self.patience()
+    }
+
+    /// For how long after a create of unknown outcome an instance may still appear (facts T6).
+    fn late(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// How long to wait between two looks at the cloud.
     fn look_every(&self) -> Duration;

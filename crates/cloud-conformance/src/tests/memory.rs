@@ -30,6 +30,9 @@ pub(super) enum Defect {
     TellsTheSecret,
     MakesAnInstanceAndRefuses,
     HangsOnList,
+    HangsOnCreate,
+    FailsEveryThirdCall,
+    KeepsTheFirstOfSeveral,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +48,7 @@ struct State {
     by_secret: BTreeMap<InstanceSecret, InstanceId>,
     fault: Option<Fault>,
     n_created: usize,
+    n_calls: usize,
     creating: bool,
 }
 
@@ -63,6 +67,19 @@ impl Memory {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no panic")
+    }
+
+    pub(super) fn alive(&self) -> Vec<InstanceId> {
+        self.state().instances.keys().cloned().collect()
+    }
+
+    fn stumble(&self) -> Result<(), CloudError> {
+        let mut state = self.state();
+        state.n_calls += 1;
+        if self.has(Defect::FailsEveryThirdCall) && state.n_calls.is_multiple_of(3) {
+            return Err(CloudError::new(CloudErrorClass::Transient, "not now"));
+        }
+        Ok(())
     }
 
     fn refusal(&self, fault: Fault, secret: &InstanceSecret) -> CloudError {
@@ -132,6 +149,9 @@ impl InstanceSet for Memory {
             return Err(self.refusal(Fault::Quota, &order.secret));
         }
         let made = self.make(&order);
+        if self.has(Defect::HangsOnCreate) {
+            std::future::pending::<()>().await;
+        }
         self.state().creating = true;
         tokio::task::yield_now().await;
         self.state().creating = false;
@@ -142,6 +162,7 @@ impl InstanceSet for Memory {
         if self.has(Defect::HangsOnList) {
             std::future::pending::<()>().await;
         }
+        self.stumble()?;
         let mut rows: Vec<Instance> = self.state().instances.values().cloned().collect();
         if self.has(Defect::ListsNothing) {
             rows.clear();
@@ -187,6 +208,10 @@ impl InstanceSet for Memory {
     async fn destroy(&self, id: &InstanceId) -> Result<(), CloudError> {
         if self.has(Defect::DestroyDoesNothing) {
             return Ok(());
+        }
+        self.stumble()?;
+        if self.has(Defect::KeepsTheFirstOfSeveral) && id.as_str() == "m-8" {
+            std::future::pending::<()>().await;
         }
         let gone = self.state().instances.remove(id);
         if gone.is_none() && self.has(Defect::SecondDestroyFails) {
@@ -248,6 +273,10 @@ impl Hooks for Memory {
 
     fn patience(&self) -> Duration {
         Duration::from_secs(10)
+    }
+
+    fn call(&self) -> Duration {
+        Duration::from_secs(4)
     }
 
     fn look_every(&self) -> Duration {
