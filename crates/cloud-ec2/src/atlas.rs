@@ -135,9 +135,21 @@ pub(crate) fn bare(code: &str) -> &str {
         .unwrap_or(code)
 }
 
+/// Something is wrong with this subnet, under a general code (facts E10): another may do, and waiting does not help.
+const WRONG_SUBNET: Verdict = Verdict {
+    kind: Kind::Permanent,
+    reach: Reach::Subnet,
+    remedy: "check SubnetID and SecurityGroupIDs: they must belong to the same network.",
+};
+
 fn look_up(code: &str, message: &str) -> Option<Verdict> {
-    if code.contains("InvalidParameter") && speaks_of_a_full_subnet(message) {
-        return Some(table::FULL_SUBNET);
+    if code.contains("InvalidParameter") {
+        if speaks_of_a_full_subnet(message) {
+            return Some(table::FULL_SUBNET);
+        }
+        if lower(message).contains(" subnet ") {
+            return Some(WRONG_SUBNET);
+        }
     }
     let entry = table::ENTRIES.iter().find(|entry| {
         entry.code == code && entry.says.is_none_or(|says| lower(message).contains(says))
@@ -163,8 +175,11 @@ fn by_status(status: u16) -> Verdict {
 /// Full subnets are told under a general code, in words that vary (facts E10, §2.8.4).
 fn speaks_of_a_full_subnet(message: &str) -> bool {
     let message = lower(message);
-    let addresses = message.contains("free ipv4 address") || message.contains("free ipv6 address");
-    message.contains(" subnet ") || (addresses && message.contains("sufficient"))
+    let addresses = message.contains("address");
+    addresses
+        && ["free", "sufficient", "enough"]
+            .iter()
+            .any(|word| message.contains(word))
 }
 
 fn lower(text: &str) -> String {

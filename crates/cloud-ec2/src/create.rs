@@ -55,20 +55,24 @@ impl Account {
         #[cfg(test)]
         let sent_to =
             sent_to.filter(|_| !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout));
+        let is_repeated = sent_to.is_some();
         let route = match sent_to {
             Some(subnet) => vec![subnet],
-            None => self.places().route(&wish, self.now()).map_err(|message| {
-                let class = CloudErrorClass::Capacity(CapacityScope::Type);
-                CloudError::new(
-                    class,
-                    format!("not called: met before everywhere: {message}"),
-                )
-            })?,
+            None => self
+                .places()
+                .route(&wish, self.now())
+                .map_err(|message| not_called(&format!("met before everywhere: {message}")))?,
         };
         let mut lack = None;
         let mut last = None;
         for subnet in route {
             let subnet = subnet.as_deref();
+            // This create, or one beside it, may have learned of a lack there since the route was drawn up.
+            let lacking = self.places().lacking(&wish, subnet, self.now());
+            if let Some(message) = lacking.filter(|_| !is_repeated) {
+                lack.get_or_insert_with(|| not_called(&message));
+                continue;
+            }
             let launch = Launch::new(
                 order,
                 subnet,
@@ -222,9 +226,16 @@ impl Account {
             // EC2 may show them a moment later.
             instance.tags = order.tags.clone();
         }
-        self.memory().made(&instance.id, self.now());
+        let now = self.now();
+        self.memory().aged(&instance.id, Duration::ZERO, now);
         instance
     }
+}
+
+/// What is known to be lacking is not asked for.
+fn not_called(message: &str) -> CloudError {
+    let class = CloudErrorClass::Capacity(CapacityScope::Type);
+    CloudError::new(class, format!("not called: {message}"))
 }
 
 /// Whether this answer to a repeated create tells what became of the first: had that made an instance, it would have

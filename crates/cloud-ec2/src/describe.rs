@@ -1,6 +1,11 @@
 //! Listing instances (facts E5, E14, K28, K34).
 
-use aws_sdk_ec2::types::{Filter, Instance as Described, InstanceLifecycleType, InstanceStateName};
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_ec2::{
+    primitives::DateTime,
+    types::{Filter, Instance as Described, InstanceLifecycleType, InstanceStateName},
+};
 use dispatch_cloud::{CloudError, Instance, Tags};
 use dispatch_model::CloudErrorClass;
 
@@ -19,21 +24,27 @@ impl Account {
     /// All our instances that are not going or gone.
     pub(crate) async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
         let described = self.describe(tags).await?;
+        let now = self.now();
+        let ids = described.iter().map(|found| instance(found).id).collect();
+        self.memory().shown(&ids, now);
         let (gone, alive): (Vec<_>, Vec<_>) = described.into_iter().partition(|found| {
             #[cfg(test)]
             if self.errs(crate::mutants::Mutant::GoingIsListed) {
                 return false;
             }
-            is_gone(found)
+            is_gone(found) && !self.waits_for_reason(found)
         });
         self.learn_from_the_dead(&gone);
         let runs = |found: &&Described| state(found) == Some(&InstanceStateName::Running);
         let running: Vec<&Described> = alive.iter().filter(runs).collect();
-        for found in &running {
-            self.places().runs(&wish(found));
+        for found in running {
+            self.places().runs(&wish(found), launched(found));
+            self.memory().runs(instance(found).id, now);
         }
-        let running = running.into_iter().map(|found| instance(found).id);
-        self.memory().running_shown(running.collect());
+        for found in &alive {
+            // One that was made by another process, or by a create whose answer was lost, is as young as it is.
+            self.memory().aged(&instance(found).id, age(found), now);
+        }
         let spot = alive.iter().filter(|instance| is_spot(instance));
         let spot = spot.filter_map(|spot| Some((instance(spot).id, price_key(spot)?)));
         self.memory().spot_shown(spot.collect());
@@ -141,6 +152,22 @@ fn is_spot(described: &Described) -> bool {
 
 pub(crate) fn zone(described: &Described) -> Option<String> {
     described.placement.as_ref()?.availability_zone.clone()
+}
+
+/// When it was launched, in EC2's time: only to be compared with other launches. Unknown: before all others.
+pub(crate) fn launched(described: &Described) -> i128 {
+    let at = described.launch_time.as_ref();
+    at.map_or(i128::MIN, DateTime::as_nanos)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "EC2 dates launches by the wall clock"
+)]
+fn age(described: &Described) -> Duration {
+    let launched = described.launch_time.map(SystemTime::try_from);
+    let age = launched.and_then(|at| SystemTime::now().duration_since(at.ok()?).ok());
+    age.unwrap_or_default()
 }
 
 fn price_key(described: &Described) -> Option<PriceKey> {

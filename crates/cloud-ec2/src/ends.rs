@@ -1,7 +1,5 @@
 //! What the ends of instances tell: why containers were lost, and where not to create the next ones (facts K34).
 
-use std::collections::BTreeSet;
-
 use aws_sdk_ec2::types::Instance as Described;
 use dispatch_cloud::{EndCause, Ended};
 use dispatch_model::InstanceId;
@@ -9,24 +7,32 @@ use dispatch_model::InstanceId;
 use crate::{
     account::Account,
     atlas::{self, Kind, Reach},
-    describe::{instance, wish, zone},
+    describe::{instance, launched, wish, zone},
+    places::Death,
 };
 
 impl Account {
     /// Learns from each instance that a list shows as going or gone, once.
     pub(crate) fn learn_from_the_dead(&self, gone: &[Described]) {
-        let shown: BTreeSet<InstanceId> = gone.iter().map(|dead| instance(dead).id).collect();
-        self.memory().dead_shown(&shown);
         for dead in gone {
             let id = instance(dead).id;
             let (code, message) = reason(dead);
-            // While it is going, EC2 may not say yet why.
+            // While it is going, EC2 may not say yet why; the pool has been let wait for one list.
             if code.is_empty() && !is_over(dead) || self.memory().is_our_doing(&id) {
                 continue;
             }
             if self.memory().is_news(&id) {
                 self.learn_from(dead, id, code, message);
             }
+        }
+    }
+
+    /// Whether this instance is going and EC2 does not say why yet: it stays on one list more, since the reason is of no
+    /// use to the pool once the instance is off the list.
+    pub(crate) fn waits_for_reason(&self, found: &Described) -> bool {
+        !is_over(found) && reason(found).0.is_empty() && {
+            let id = instance(found).id;
+            self.memory().waits_for_reason(&id)
         }
     }
 
@@ -51,12 +57,14 @@ impl Account {
                 let local = verdict.reach.is_local() && verdict.kind == Kind::Capacity;
                 let reach: Option<Reach> = local.then_some(verdict.reach);
                 let why = atlas::words("instance", atlas::bare(&code), verdict, &message);
-                let (zone, died) = (
-                    zone(dead).unwrap_or_default(),
-                    cause == EndCause::NeverBegan,
-                );
-                self.places()
-                    .died(&wish, &zone, reach, died, &why, self.now());
+                let death = Death {
+                    subnet: dead.subnet_id.as_deref(),
+                    zone: &zone(dead).unwrap_or_default(),
+                    reach,
+                    launched: (cause == EndCause::NeverBegan).then(|| launched(dead)),
+                    why: &why,
+                };
+                self.places().died(&wish, &death, self.now());
             }
         }
         let groups = &self.parameters.quota_groups;

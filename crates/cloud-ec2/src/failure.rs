@@ -39,7 +39,7 @@ impl Failure {
                 let status = refusal.raw().status().as_u16();
                 let wait = refusal.raw().headers().get("retry-after");
                 let code = meta.code().map(str::to_owned);
-                if code.is_none() && !(400..500).contains(&status) {
+                if code.is_none() && !is_kept_back(status) {
                     // Not EC2's words: something between us and it gave up, or answered in its place.
                     return Failure::Unknown(format!("HTTP status {status} without an error code"));
                 }
@@ -71,6 +71,15 @@ impl Failure {
             _ => "",
         }
     }
+}
+
+/// Whether whatever answers so in place of EC2 says that it passed nothing on: a request it does not take, a password
+/// that is wanted, a limit of its own. A proxy that gave up waiting (408, 499) does not know.
+fn is_kept_back(status: u16) -> bool {
+    matches!(
+        status,
+        400 | 401 | 403 | 404 | 405 | 407 | 413 | 414 | 429 | 431
+    )
 }
 
 /// Whether the connection was never made, or the request never signed, by the words of the causes: the SDK's types do

@@ -15,6 +15,8 @@ use crate::prices::PriceKey;
 const YOUNG: Duration = Duration::from_secs(300);
 /// EC2 remembers client tokens and shows terminated instances for about so long.
 const KEPT: Duration = Duration::from_secs(3600);
+/// What failed in passing is tried again after so long.
+const SOON: Duration = Duration::from_secs(60);
 /// More than this of anything is not kept.
 const MOST: usize = 20_000;
 
@@ -23,18 +25,21 @@ const MOST: usize = 20_000;
 pub(crate) struct Memory {
     /// To which subnet the create with this secret was sent.
     sent: BTreeMap<InstanceSecret, (Option<String>, Time)>,
-    made: BTreeMap<InstanceId, Time>,
+    /// The instances that were made or shown, and until when each is young.
+    young_until: BTreeMap<InstanceId, Time>,
     /// What we ended ourselves, so that its end is no news.
     destroyed: BTreeMap<InstanceId, Time>,
     /// Ends that have been told.
     told: BTreeSet<InstanceId>,
     /// Ends that wait to be asked for, the oldest first.
     ended: VecDeque<Ended>,
-    /// The instances that ran in the last list.
-    running: BTreeSet<InstanceId>,
+    /// The instances that a list has shown to run, and when one did last.
+    ran: BTreeMap<InstanceId, Time>,
+    /// The instances that are going, and the list that showed it first said no reason.
+    silent: BTreeSet<InstanceId>,
     /// The spot instances of the last list.
     spot: BTreeMap<InstanceId, PriceKey>,
-    zones_asked_at: Option<Time>,
+    ask_for_zones_at: Time,
 }
 
 impl Memory {
@@ -59,13 +64,21 @@ impl Memory {
         self.sent.remove(secret);
     }
 
-    pub(crate) fn made(&mut self, id: &InstanceId, now: Time) {
-        self.made.retain(|_, at| now.since(*at) < YOUNG);
-        self.made.insert(id.clone(), now);
+    /// This instance is so old; what is known of it already stays.
+    pub(crate) fn aged(&mut self, id: &InstanceId, age: Duration, now: Time) {
+        let until = now + YOUNG.saturating_sub(age);
+        self.young_until.entry(id.clone()).or_insert(until);
     }
 
     pub(crate) fn is_young(&self, id: &InstanceId, now: Time) -> bool {
-        self.made.get(id).is_some_and(|at| now.since(*at) < YOUNG)
+        self.young_until.get(id).is_some_and(|until| now < *until)
+    }
+
+    /// Whether to wait one list for the reason why this instance is going.
+    pub(crate) fn waits_for_reason(&mut self, id: &InstanceId) -> bool {
+        self.young_until.contains_key(id)
+            && !self.is_our_doing(id)
+            && self.silent.insert(id.clone())
     }
 
     pub(crate) fn destroyed(&mut self, id: &InstanceId, now: Time) {
@@ -93,13 +106,14 @@ impl Memory {
         std::mem::take(&mut self.ended).into()
     }
 
-    /// The instances that a list has shown to run.
-    pub(crate) fn running_shown(&mut self, running: BTreeSet<InstanceId>) {
-        self.running = running;
+    /// This instance runs.
+    pub(crate) fn runs(&mut self, id: InstanceId, now: Time) {
+        self.ran.insert(id, now);
     }
 
+    /// Whether it was ever shown to run.
     pub(crate) fn ran(&self, id: &InstanceId) -> bool {
-        self.running.contains(id)
+        self.ran.contains_key(id)
     }
 
     /// The spot instances that a list has shown.
@@ -120,16 +134,26 @@ impl Memory {
     }
 
     /// What lists do not show any more need not be remembered.
-    pub(crate) fn dead_shown(&mut self, shown: &BTreeSet<InstanceId>) {
+    pub(crate) fn shown(&mut self, shown: &BTreeSet<InstanceId>, now: Time) {
         self.told.retain(|id| shown.contains(id));
+        self.silent.retain(|id| shown.contains(id));
+        self.ran
+            .retain(|id, at| shown.contains(id) || now.since(*at) < KEPT);
+        self.young_until
+            .retain(|id, until| shown.contains(id) || now < *until);
     }
 
     /// Whether to ask for the zones of the subnets: at first, and again some time after it failed.
     pub(crate) fn asks_for_zones(&mut self, now: Time) -> bool {
-        let due = self.zones_asked_at.is_none_or(|at| now.since(at) >= KEPT);
+        let due = now >= self.ask_for_zones_at;
         if due {
-            self.zones_asked_at = Some(now);
+            self.ask_for_zones_at = now + KEPT;
         }
         due
+    }
+
+    /// It failed in a way that may pass.
+    pub(crate) fn asks_for_zones_soon(&mut self, now: Time) {
+        self.ask_for_zones_at = now + SOON;
     }
 }

@@ -169,7 +169,8 @@ impl Account {
         let send = self
             .client
             .describe_subnets()
-            .set_subnet_ids(Some(subnets.clone()))
+            // By a filter, a wrong id hides no other.
+            .filters(filter("subnet-id", subnets))
             .send();
         match self.call(Action::DescribeSubnets, send).await {
             Ok(answer) => {
@@ -179,6 +180,9 @@ impl Account {
                 self.places().set_zones(zones.collect());
             }
             Err(failure) => {
+                if !is_forbidden(&failure) {
+                    self.memory().asks_for_zones_soon(self.now());
+                }
                 let error = self.error(
                     Action::DescribeSubnets,
                     &failure,
@@ -189,6 +193,10 @@ impl Account {
             }
         }
     }
+}
+
+fn is_forbidden(failure: &Failure) -> bool {
+    matches!(failure.code(), "UnauthorizedOperation" | "AuthFailure")
 }
 
 fn is_not_found(failure: &Failure) -> bool {

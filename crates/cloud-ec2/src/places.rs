@@ -35,7 +35,25 @@ pub(crate) struct Places {
     zones: BTreeMap<String, String>,
     lacks: BTreeMap<Site, Lack>,
     /// Instances of each type that died while they launched, one after the other.
-    deaths: BTreeMap<Wish, u32>,
+    deaths: BTreeMap<Wish, Deaths>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Deaths {
+    times: u32,
+    /// When the latest of the dead was launched, in EC2's time.
+    launched: i128,
+}
+
+/// How an instance ended by itself.
+pub(crate) struct Death<'a> {
+    pub(crate) subnet: Option<&'a str>,
+    pub(crate) zone: &'a str,
+    /// How far its reason reaches, if it is a lack.
+    pub(crate) reach: Option<Reach>,
+    /// When it was launched, if it died of that.
+    pub(crate) launched: Option<i128>,
+    pub(crate) why: &'a str,
 }
 
 /// Where something is lacking. A subnet whose zone is not known is a zone of its own.
@@ -126,37 +144,42 @@ impl Places {
         }
     }
 
-    /// An instance ended in this zone by itself. A local reason counts like a refusal there; whatever the reason, a
-    /// type of which several die one after the other while they launch is held.
-    pub(crate) fn died(
-        &mut self,
-        wish: &Wish,
-        zone: &str,
-        reach: Option<Reach>,
-        while_launching: bool,
-        why: &str,
-        now: Time,
-    ) {
-        match reach {
-            Some(Reach::TypeInZone) => {
-                self.note(Site::TypeInZone(wish.clone(), zone.to_owned()), why, now);
+    /// An instance ended by itself. A local reason counts like a refusal there; whatever the reason, a type of which
+    /// several die one after the other while they launch is held.
+    pub(crate) fn died(&mut self, wish: &Wish, death: &Death<'_>, now: Time) {
+        // While the zones are not known, lacks are kept by subnet.
+        let subnet = death.subnet.filter(|subnet| self.index(subnet).is_some());
+        let site = match (death.reach, subnet) {
+            (Some(reach), Some(subnet)) => Some(self.site(wish, subnet, reach)),
+            (Some(Reach::TypeInZone), None) => {
+                Some(Site::TypeInZone(wish.clone(), death.zone.to_owned()))
             }
-            Some(Reach::Zone) => self.note(Site::Zone(zone.to_owned()), why, now),
-            _ => {}
+            (Some(Reach::Zone), None) => Some(Site::Zone(death.zone.to_owned())),
+            _ => None,
+        };
+        if let Some(site) = site {
+            self.note(site, death.why, now);
         }
-        if !while_launching {
+        let Some(launched) = death.launched else {
             return;
-        }
-        let deaths = self.deaths.entry(wish.clone()).or_default();
-        *deaths += 1;
-        if *deaths >= DEATHS_MAX {
-            self.note(Site::Type(wish.clone()), why, now);
+        };
+        let deaths = self
+            .deaths
+            .entry(wish.clone())
+            .or_insert(Deaths { times: 0, launched });
+        deaths.times += 1;
+        deaths.launched = deaths.launched.max(launched);
+        if deaths.times >= DEATHS_MAX {
+            self.note(Site::Type(wish.clone()), death.why, now);
         }
     }
 
-    /// An instance of this type runs.
-    pub(crate) fn runs(&mut self, wish: &Wish) {
-        if self.deaths.remove(wish).is_some() {
+    /// An instance of this type runs that was launched then. One that is older than the dead says nothing of what can
+    /// be launched now.
+    pub(crate) fn runs(&mut self, wish: &Wish, launched: i128) {
+        let died = self.deaths.get(wish);
+        if died.is_some_and(|deaths| deaths.launched < launched) {
+            self.deaths.remove(wish);
             self.lacks.remove(&Site::Type(wish.clone()));
         }
     }
@@ -183,6 +206,12 @@ impl Places {
             lack.until = now + pause;
         }
         message.clone_into(&mut lack.message);
+    }
+
+    /// What is known to be lacking there now.
+    pub(crate) fn lacking(&self, wish: &Wish, subnet: Option<&str>, now: Time) -> Option<String> {
+        self.lack(wish, subnet?, now)
+            .map(|lack| lack.message.clone())
     }
 
     fn lack(&self, wish: &Wish, subnet: &str, now: Time) -> Option<&Lack> {

@@ -105,6 +105,14 @@ fn a_full_subnet_is_recognized_in_all_its_spellings() {
         ] {
             check(code, 400, message, expect!["Capacity(Type), next subnet"]);
         }
+        // Waiting does not mend a wrong set-up.
+        let apart = "Security group sg-1 and subnet subnet-1 belong to different networks.";
+        check(code, 400, apart, expect!["Refused, next subnet"]);
+        let remedy = judge(Some(code), 400, apart).remedy;
+        assert!(
+            remedy.contains("SubnetID") && remedy.contains("SecurityGroupIDs"),
+            "{remedy}"
+        );
         check(
             code,
             400,

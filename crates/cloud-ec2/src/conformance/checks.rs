@@ -106,6 +106,7 @@ checks! {
     [E20] cores_are_limited_by_quota_group: lab (faults), moto NO_LIMITS;
     [] a_lack_is_remembered_for_the_zone_and_the_type: lab (faults), moto NO_LACK;
     [] without_the_permission_to_describe_subnets_each_counts_as_a_zone: lab (faults), moto GRANTS;
+    [] the_zones_are_asked_for_again_soon_and_a_wrong_id_hides_only_itself: lab (faults), moto NO_THROTTLE;
     [] a_lost_answer_makes_no_second_instance: lab (faults), moto NO_TOKENS;
     [] after_an_unknown_outcome_no_other_subnet_is_tried: lab (faults), moto NO_FAULTS;
     [] a_throttle_after_a_lost_answer_leaves_the_outcome_unknown: lab (faults), moto NO_FAULTS;
@@ -113,16 +114,20 @@ checks! {
     [] a_create_that_was_carried_out_late_makes_one_instance: lab (faults), moto NO_TOKENS;
     [] an_order_whose_instance_has_ended_is_told_as_passing: lab (faults), moto NO_TOKENS;
     [] answers_that_are_cut_off_or_not_ec2s_are_asked_about_again: lab (faults), moto NO_FAULTS;
+    [] a_proxys_timeout_is_no_refusal: lab (faults), moto NO_FAULTS;
     [] an_answer_that_is_not_ec2s_is_no_answer: lab (faults), moto NO_FAULTS;
     [] a_list_that_is_cut_off_is_an_error: lab (faults), moto NO_FAULTS;
     [] a_call_without_an_answer_ends: lab (faults), moto NO_FAULTS;
     [] a_fresh_instance_that_is_not_known_yet_is_not_gone: lab (faults), moto NO_DELAY;
+    [] a_fresh_instance_of_a_list_is_not_gone: lab (faults), moto NO_DELAY;
     [] an_old_instance_that_is_not_known_is_gone: lab (faults), moto (on_moto);
     [] tags_of_a_fresh_instance_are_tried_again: lab (faults), moto NO_DELAY;
     [] an_instance_that_dies_while_launching_counts_like_a_refusal: lab (ends), moto NO_DEATHS;
     [] a_type_that_dies_again_and_again_while_launching_is_held: lab (ends), moto NO_DEATHS;
     [] a_late_account_limit_is_told_as_one: lab (ends), moto NO_DEATHS;
     [K34] a_spot_interruption_is_told_once_with_its_reason: lab (ends), moto NO_DEATHS;
+    [K34] a_reason_that_comes_late_is_told_and_none_is_waited_for_once: lab (ends), moto NO_DEATHS;
+    [] an_older_instance_that_runs_ends_no_hold: lab (ends), moto NO_DEATHS;
     [K34] an_end_by_another_hand_is_told: lab (ends), moto (on_moto);
     [] the_secret_is_in_no_message: lab (faults), moto NO_RECORD;
 }

@@ -1,5 +1,7 @@
 //! Instances that end by themselves: late failures, interruptions, ends by other hands.
 
+use std::time::Duration;
+
 use dispatch_cloud::{EndCause, Ended, InstanceSet as _};
 use dispatch_lab_net::world::Span;
 use dispatch_model::{CapacityScope, CloudErrorClass};
@@ -121,4 +123,51 @@ pub(super) async fn an_end_by_another_hand_is_told() {
         panic!("{ended:?}");
     };
     assert_eq!((&end.id, end.cause), (&theirs.id, EndCause::Other));
+}
+
+/// EC2 may show that an instance is going before it shows why: it stays on one list more, so that the reason comes
+/// before the instance has gone; if none comes, it goes without.
+pub(super) async fn a_reason_that_comes_late_is_told_and_none_is_waited_for_once() {
+    let stage = lasting().start().await;
+    let told = stage.create("m5.small", "s1").await.expect("an instance");
+    let never = stage.create("m5.small", "s2").await.expect("an instance");
+    stage.pass(Duration::from_secs(600));
+    stage.until_running(2).await;
+    for made in [&told, &never] {
+        stage.ec2.end_in_silence(made.id.as_str());
+    }
+    assert_eq!(
+        stage.list().await.expect("a list").len(),
+        2,
+        "one list more"
+    );
+    assert_eq!(stage.account.ended(), []);
+    let code = "Server.InternalError";
+    stage.ec2.end(told.id.as_str(), code, "a disk broke");
+    assert_eq!(stage.list().await.expect("a list"), []);
+    let ended = stage.account.ended();
+    let [end] = ended.as_slice() else {
+        panic!("{ended:?}");
+    };
+    // It has run, so it is no failure to launch.
+    assert_eq!((&end.id, end.cause), (&told.id, EndCause::Other));
+    assert_eq!(end.code, code);
+}
+
+/// An instance that has run for hours says nothing of what can be launched now.
+pub(super) async fn an_older_instance_that_runs_ends_no_hold() {
+    let stage = lasting().start().await;
+    stage.create("m5.small", "old").await.expect("an instance");
+    stage.until_running(1).await;
+    stage.ec2.set(|s| {
+        let reason = ("Client.InternalError".to_owned(), "x".to_owned());
+        s.dying.insert("m5.small".to_owned(), reason);
+    });
+    for n in 0..3 {
+        let made = stage.create("m5.small", &format!("s{n}")).await;
+        made.expect("an instance");
+        assert_eq!(stage.list().await.expect("a list").len(), 1);
+    }
+    let error = stage.create("m5.small", "s3").await.expect_err("a refusal");
+    assert_eq!(error.class, LACK);
 }

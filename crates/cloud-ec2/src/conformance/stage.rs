@@ -35,6 +35,8 @@ pub(super) struct Stage {
     pub(super) ec2: Ec2Api,
     pub(super) account: Arc<Account>,
     clock: TestClock,
+    driver: Ec2Driver,
+    parameters: Value,
 }
 
 /// A clock that goes on by itself and can be put forward.
@@ -125,6 +127,8 @@ impl Setup {
             lab,
             ec2,
             clock,
+            driver,
+            parameters: self.parameters,
         }
     }
 }
@@ -246,6 +250,25 @@ impl Stage {
             .list(&ours)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    /// The driver of the process after this one, which remembers nothing.
+    pub(super) async fn next_process(&self) -> Arc<Account> {
+        let key = Some(self.lab.public_key());
+        Arc::new(account(&self.driver, &self.parameters, key, &self.clock).await)
+    }
+
+    /// Lists until so many instances run.
+    pub(super) async fn until_running(&self, n: usize) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let listed = self.list().await.expect("a list");
+            if listed.iter().filter(|row| !row.address.is_empty()).count() >= n {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "in vain: {n} running");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// The prices of these instances, whose types have so much added scratch.

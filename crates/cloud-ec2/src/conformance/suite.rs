@@ -49,8 +49,8 @@ impl Hooks for InLab {
         };
         let (bad, times) = match fault {
             Fault::Quota => (refused(400, "InstanceLimitExceeded"), 1),
-            // In all three subnets.
-            Fault::CapacityOfType => (refused(500, "InsufficientInstanceCapacity"), 3),
+            // In both zones.
+            Fault::CapacityOfType => (refused(500, "InsufficientInstanceCapacity"), 2),
             Fault::CapacityOfGroup => (refused(400, "VcpuLimitExceeded"), 1),
             Fault::RateLimit => (refused(503, "RequestLimitExceeded"), 1),
             Fault::Refusal => (refused(400, "InvalidAMIID.NotFound"), 1),

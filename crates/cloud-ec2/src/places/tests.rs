@@ -26,7 +26,8 @@ fn places(zones_known: bool) -> Places {
 }
 
 /// Each word of the script: `TYPE?` shows the route; `TYPE+SUBNET` worked there; `TYPE-SUBNET:REACH` was refused there
-/// for a lack, `TYPE~SUBNET` was refused there otherwise; `all` have refused; `died:TYPE:ZONE`; a number lets so many
+/// for a lack, `TYPE~SUBNET` was refused there otherwise; `all` have refused; `died:TYPE:ZONE` or
+/// `died:TYPE:SUBNET`; `runs:TYPE` was launched after these, `old:TYPE` before; a number lets so many
 /// seconds pass.
 #[track_caller]
 fn check(mut places: Places, script: &str, expected: Expect) {
@@ -60,9 +61,18 @@ fn check(mut places: Places, script: &str, expected: Expect) {
         } else if let Some(rest) = word.strip_prefix("died:") {
             let (name, zone) = rest.split_once(':').expect("a zone");
             let reach = (zone != "-").then_some(Reach::TypeInZone);
-            places.died(&wish(name), zone, reach, true, "died", now);
+            let death = Death {
+                subnet: zone.ends_with('1').then_some(zone),
+                zone,
+                reach,
+                launched: Some(10),
+                why: "died",
+            };
+            places.died(&wish(name), &death, now);
         } else if let Some(name) = word.strip_prefix("runs:") {
-            places.runs(&wish(name));
+            places.runs(&wish(name), 11);
+        } else if let Some(name) = word.strip_prefix("old:") {
+            places.runs(&wish(name), 9);
         } else {
             let (name, rest) = word.split_once('-').expect("a refusal");
             let (subnet, reach) = rest.split_once(':').expect("a reach");
@@ -182,6 +192,23 @@ fn a_type_of_which_several_die_is_held_until_one_runs() {
         none: died
         -"#]],
     );
+}
+
+#[test]
+fn one_that_ran_before_the_others_died_ends_no_hold() {
+    check(
+        places(true),
+        "died:m:- died:m:- old:m died:m:- old:m m? runs:m m?",
+        expect![[r#"
+        none: died
+        a1 a2 b1"#]],
+    );
+}
+
+#[test]
+fn a_death_counts_in_its_subnet_while_the_zones_are_not_known() {
+    check(places(false), "died:m:a1 m?", expect!["a2 b1"]);
+    check(places(true), "died:m:a1 m?", expect!["b1"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
     buckets::Buckets,
     create::Late,
     form::Form,
-    settings::{Bad, Ec2Settings},
+    settings::{Bad, Ec2Settings, Subnet},
     show,
 };
 use crate::http::Reply;
@@ -128,6 +128,10 @@ impl Account {
         let document = show::document(action, &content);
         match bad {
             Some(Bad::Lost) => xml(200, document, When::Cut(5)),
+            Some(Bad::GaveUp(status)) => Reply {
+                content_type: "text/html",
+                ..xml(status, "<html><body>Gave up</body></html>".to_owned(), when)
+            },
             Some(Bad::Silent) => xml(200, document, When::Never),
             Some(Bad::CutOff) => {
                 let half = document.len() / 2;
@@ -274,9 +278,15 @@ impl Account {
                 format!("The subnet ID '{unknown}' does not exist"),
             ));
         }
+        let filters = form.filters();
+        let passes = |subnet: &Subnet| {
+            filters.iter().all(|(name, values)| {
+                name == "subnet-id" && values.iter().any(|id| show::matches(id, &subnet.id))
+            })
+        };
         let subnets = self.settings.subnets.iter();
         Ok(show::subnets(subnets.filter(|subnet| {
-            wanted.is_empty() || wanted.contains(&subnet.id)
+            passes(subnet) && (wanted.is_empty() || wanted.contains(&subnet.id))
         })))
     }
 

@@ -99,6 +99,12 @@ impl Ec2Api {
         self.shared.with(|world, now| world.cloud(&destroy, now));
     }
 
+    /// Ends an instance without anybody's call; it is shown to be going, and not why, until `end` tells that.
+    pub fn end_in_silence(&self, instance: &str) {
+        let destroy = CloudCall::Destroy(instance.to_owned());
+        self.shared.with(|world, now| world.cloud(&destroy, now));
+    }
+
     /// Takes a spot instance back, as EC2 does when it needs it.
     pub fn take_back(&self, instance: &str) {
         let code = "Server.SpotInstanceTermination";

@@ -39,6 +39,8 @@ pub enum Bad {
     NoInstance,
     /// Something on the way answers 502 in HTML.
     BadGateway,
+    /// It is carried out; something on the way gives up waiting and answers with this status, in HTML.
+    GaveUp(u16),
     /// Something on the way answers 200 in HTML, as a proxy that wants a password does; nothing is carried out.
     NotEc2,
     /// It is carried out; no answer comes, and the connection stays open.
