@@ -48,12 +48,10 @@ impl Parameters {
         };
         let read = Parameters {
             keys: reader.keys(),
-            region: reader.some_text("Region"),
+            region: reader.region(),
             security_groups: reader.names("SecurityGroupIDs", "\"sg-0123456789abcdef0\""),
             subnets: reader.names("SubnetID", "\"subnet-0123456789abcdef0\""),
-            ebs_volume_type: reader
-                .some_text("EBSVolumeType")
-                .unwrap_or_else(|| "gp2".to_owned()),
+            ebs_volume_type: reader.volume_type(),
             instance_profile: reader.instance_profile(),
             spot_price_interval: reader.interval("SpotPriceUpdateInterval"),
             ebs_price: reader.price("EBSPrice"),
@@ -66,6 +64,13 @@ impl Parameters {
             Err(reader.problems)
         }
     }
+}
+
+const VOLUME_TYPES: &[&str] = &["gp2", "gp3", "io1", "io2", "sc1", "st1", "standard"];
+
+/// Ids and regions are letters, digits and hyphens; a comma, say, is a list in one text.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
 struct Reader<'a> {
@@ -153,11 +158,31 @@ impl Reader<'_> {
             match candidate.as_str().map(str::trim) {
                 Some("") => {}
                 Some(name) if names.iter().any(|known| known == name) => {}
-                Some(name) if !name.contains(char::is_whitespace) => names.push(name.to_owned()),
+                Some(name) if is_plain(name) => names.push(name.to_owned()),
                 _ => self.problem(key, &candidate, "an id", &remedy),
             }
         }
         names
+    }
+
+    fn region(&mut self) -> Option<String> {
+        let name = self.some_text("Region")?;
+        if !is_plain(&name) || name != name.to_ascii_lowercase() {
+            let value = Value::String(name.clone());
+            self.problem("Region", &value, "a region", "write such as us-east-1");
+        }
+        Some(name)
+    }
+
+    fn volume_type(&mut self) -> String {
+        const KEY: &str = "EBSVolumeType";
+        let name = self.some_text(KEY).unwrap_or_else(|| "gp2".to_owned());
+        if !VOLUME_TYPES.contains(&name.as_str()) {
+            let value = Value::String(name.clone());
+            let remedy = format!("write one of {}", VOLUME_TYPES.join(", "));
+            self.problem(KEY, &value, "a type of volume", &remedy);
+        }
+        name
     }
 
     fn instance_profile(&mut self) -> Option<String> {

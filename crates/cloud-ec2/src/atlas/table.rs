@@ -36,7 +36,7 @@ const fn saying(
 }
 
 const fn rate(code: &'static str) -> Entry {
-    entry(code, Kind::Rate, Reach::Everything, "")
+    entry(code, Kind::Rate, Reach::Everything, SLOWER)
 }
 
 const IMAGE: &str = "check Containers.CloudVMs.ImageID: the image must exist in this region, be available, and be \
@@ -57,6 +57,17 @@ const TYPE: &str =
 const VOLUME: &str = "check EBSVolumeType and AddedScratch.";
 const ENCRYPTION: &str = "check the image's snapshots and the account's default encryption key: the dispatcher and \
                           EC2 must be allowed to use it.";
+
+const WAIT_FAULT: &str =
+    "a passing fault of AWS: it is tried again. If it lasts, see the AWS Health Dashboard.";
+const AGAIN: &str = "nothing: it passes, and is tried again.";
+const COMBINATION: &str = "check the type's ProviderType, AddedScratch and Preemptible, ImageID and EBSVolumeType: EC2's message names the one that does not fit.";
+const NOT_EC2: &str = "is AWS_ENDPOINT_URL set to something that is not EC2, or a proxy in between? If not, please report this.";
+const INTERFACE: &str =
+    "check SubnetID and SecurityGroupIDs; the dispatcher lets EC2 make the network interfaces.";
+const BY_HAND: &str = "find out who ends instances: a person, a script, or AWS (Health Dashboard).";
+const NO_SUCH_ID: &str = "please report this, with the id that EC2 names.";
+const SLOWER: &str = "nothing: calls are sent more slowly. If it lasts, lower MaxCloudOpsPerSecond, or raise SyncInterval; other programs use the same limits.";
 
 /// A subnet without free addresses, told under `InvalidParameterValue` (facts E10).
 pub(super) const FULL_SUBNET: Verdict = Verdict {
@@ -80,7 +91,7 @@ pub(super) const UNKNOWN_REFUSAL: Verdict = Verdict {
 pub(super) const UNKNOWN_FAULT: Verdict = Verdict {
     kind: Kind::Transient,
     reach: Reach::Everything,
-    remedy: "",
+    remedy: WAIT_FAULT,
 };
 
 use Kind::{Capacity, Permanent, Quota, Transient};
@@ -118,13 +129,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         "SnapshotCreationPerVolumeRateExceeded",
         Transient,
         Everything,
-        "",
+        AGAIN,
     ),
     entry(
         "ConcurrentCreateImageNoRebootLimitExceeded",
         Transient,
         Everything,
-        "",
+        AGAIN,
     ),
     entry("VcpuLimitExceeded", Quota, QuotaGroup, INCREASE),
     entry("MaxSpotInstanceCountExceeded", Quota, Market, INCREASE),
@@ -225,12 +236,17 @@ pub(super) const ENTRIES: &[Entry] = &[
         "this type needs a VPC: set SubnetID.",
     ),
     entry("InvalidVpcID.NotFound", Permanent, Everything, SUBNET),
-    entry("InvalidNetworkInterface.InUse", Permanent, Everything, ""),
+    entry(
+        "InvalidNetworkInterface.InUse",
+        Permanent,
+        Everything,
+        INTERFACE,
+    ),
     entry(
         "InvalidNetworkInterfaceID.NotFound",
         Permanent,
         Everything,
-        "",
+        INTERFACE,
     ),
     entry("InvalidGroup.NotFound", Permanent, Everything, GROUPS),
     entry("InvalidGroupId.Malformed", Permanent, Everything, GROUPS),
@@ -285,7 +301,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("UnsupportedInstanceTypeOnHost", Permanent, Type, TYPE),
     entry("UnsupportedTenancy", Permanent, Type, TYPE),
     entry("UnsupportedHibernationConfiguration", Permanent, Type, TYPE),
-    entry("UnsupportedProtocol", Permanent, Everything, ""),
+    entry("UnsupportedProtocol", Permanent, Everything, NOT_EC2),
     entry("InvalidVirtualizationType", Permanent, Type, TYPE),
     entry("EncryptedVolumesNotSupported", Permanent, Type, TYPE),
     entry("NonEBSInstance", Permanent, Type, TYPE),
@@ -418,12 +434,6 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("UnauthorizedOperation", Permanent, Everything, PERMISSION),
     entry("AccessDenied", Permanent, Everything, PERMISSION),
     entry("AccessDeniedException", Permanent, Everything, PERMISSION),
-    entry(
-        "Client.UnauthorizedOperation",
-        Permanent,
-        Everything,
-        PERMISSION,
-    ),
     entry("InvalidClientTokenId", Permanent, Everything, KEYS),
     entry("InvalidAccessKeyId", Permanent, Everything, KEYS),
     entry("MissingAuthenticationToken", Permanent, Everything, KEYS),
@@ -470,49 +480,60 @@ pub(super) const ENTRIES: &[Entry] = &[
         Type,
         "a client token was used for two different calls: please report this.",
     ),
-    entry("IdempotentInstanceTerminated", Transient, Type, ""),
-    entry("InvalidParameter", Permanent, Type, ""),
-    entry("InvalidParameterValue", Permanent, Type, ""),
-    entry("InvalidParameterCombination", Permanent, Type, ""),
-    entry("InvalidParameterDependency", Permanent, Type, ""),
-    entry("InvalidMaxResults", Permanent, Everything, ""),
-    entry("InvalidNextToken", Transient, Everything, ""),
-    entry("InvalidFilter", Permanent, Everything, ""),
-    entry("InvalidRequest", Permanent, Type, ""),
-    entry(
-        "InvalidAction",
-        Permanent,
-        Everything,
-        "is AWS_ENDPOINT_URL set to something that is not EC2?",
-    ),
-    entry("InvalidOption.Conflict", Permanent, Type, ""),
-    entry("InvalidQueryParameter", Permanent, Type, ""),
-    entry("MalformedQueryString", Permanent, Everything, ""),
-    entry("MissingAction", Permanent, Everything, ""),
-    entry("MissingParameter", Permanent, Everything, ""),
-    entry("UnknownParameter", Permanent, Everything, ""),
-    entry("UnsupportedOperation", Permanent, Type, ""),
-    entry("DryRunOperation", Permanent, Everything, ""),
-    entry("ValidationError", Permanent, Type, ""),
-    entry("InvalidInstanceID.NotFound", Transient, Type, ""),
-    entry("InvalidInstanceID.Malformed", Permanent, Type, ""),
+    entry("IdempotentInstanceTerminated", Transient, Type, AGAIN),
+    entry("InvalidParameter", Permanent, Type, COMBINATION),
+    entry("InvalidParameterValue", Permanent, Type, COMBINATION),
+    entry("InvalidParameterCombination", Permanent, Type, COMBINATION),
+    entry("InvalidParameterDependency", Permanent, Type, COMBINATION),
+    entry("InvalidMaxResults", Permanent, Everything, NOT_EC2),
+    entry("InvalidNextToken", Transient, Everything, AGAIN),
+    entry("InvalidFilter", Permanent, Everything, NOT_EC2),
+    entry("InvalidRequest", Permanent, Type, COMBINATION),
+    entry("InvalidAction", Permanent, Everything, NOT_EC2),
+    entry("InvalidOption.Conflict", Permanent, Type, COMBINATION),
+    entry("InvalidQueryParameter", Permanent, Type, NOT_EC2),
+    entry("MalformedQueryString", Permanent, Everything, NOT_EC2),
+    entry("MissingAction", Permanent, Everything, NOT_EC2),
+    entry("MissingParameter", Permanent, Everything, NOT_EC2),
+    entry("UnknownParameter", Permanent, Everything, NOT_EC2),
+    entry("UnsupportedOperation", Permanent, Type, COMBINATION),
+    entry("DryRunOperation", Permanent, Everything, NOT_EC2),
+    entry("ValidationError", Permanent, Type, COMBINATION),
+    entry("InvalidInstanceID.NotFound", Transient, Type, AGAIN),
+    entry("InvalidInstanceID.Malformed", Permanent, Type, NO_SUCH_ID),
     entry(
         "OperationNotPermitted",
         Permanent,
         Type,
         "is termination protection on? Switch it off for this instance.",
     ),
-    entry("IncorrectInstanceState", Transient, Type, ""),
-    entry("IncorrectState", Transient, Type, ""),
-    entry("ConcurrentTagAccess", Transient, Everything, ""),
+    entry("IncorrectInstanceState", Transient, Type, AGAIN),
+    entry("IncorrectState", Transient, Type, AGAIN),
+    entry("ConcurrentTagAccess", Transient, Everything, AGAIN),
     // Passing faults, and the reasons of instances that die while they launch.
-    entry("InternalError", Transient, Everything, ""),
-    entry("InternalFailure", Transient, Everything, ""),
-    entry("ServiceUnavailable", Transient, Everything, ""),
-    entry("Unavailable", Transient, Everything, ""),
-    entry("RequestTimeout", Transient, Everything, ""),
-    entry("ScheduledStop", Transient, Type, ""),
-    entry("InvalidSnapshotInProgress", Transient, Everything, ""),
-    entry("UserInitiatedShutdown", Transient, Type, ""),
-    entry("InstanceInitiatedShutdown", Transient, Type, ""),
+    entry("InternalError", Transient, Everything, WAIT_FAULT),
+    entry("InternalFailure", Transient, Everything, WAIT_FAULT),
+    entry("ServiceUnavailable", Transient, Everything, WAIT_FAULT),
+    entry("Unavailable", Transient, Everything, WAIT_FAULT),
+    entry("RequestTimeout", Transient, Everything, WAIT_FAULT),
+    entry("ScheduledStop", Transient, Type, BY_HAND),
+    entry("InvalidSnapshotInProgress", Transient, Everything, AGAIN),
+    entry("UserInitiatedShutdown", Transient, Type, BY_HAND),
+    entry("InstanceInitiatedShutdown", Transient, Type, BY_HAND),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_can_be_met_and_has_a_remedy() {
+        for entry in ENTRIES {
+            assert_eq!(super::super::bare(entry.code), entry.code);
+            assert_ne!(entry.verdict.remedy, "", "{}", entry.code);
+        }
+        for verdict in [FULL_SUBNET, OTHER_SUBNET, UNKNOWN_REFUSAL, UNKNOWN_FAULT] {
+            assert_ne!(verdict.remedy, "", "{verdict:?}");
+        }
+    }
+}

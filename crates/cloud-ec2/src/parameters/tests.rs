@@ -132,3 +132,32 @@ fn durations_are_as_arvados_writes_them() {
         assert_eq!(duration(text).map(|d| d.as_secs_f64()), secs, "{text:?}");
     }
 }
+
+#[test]
+fn regions_ids_and_volume_types_that_cannot_be_are_named() {
+    wrong(
+        json!({"Region": "us east", "SubnetID": "subnet-1,subnet-2", "EBSVolumeType": "gp9"}),
+        expect![[r#"
+            DriverParameters.Region is "us east", which is not a region: write such as us-east-1
+            DriverParameters.SubnetID is "subnet-1,subnet-2", which is not an id: write "subnet-0123456789abcdef0", or a list of such
+            DriverParameters.EBSVolumeType is "gp9", which is not a type of volume: write one of gp2, gp3, io1, io2, sc1, st1, standard"#]],
+    );
+    wrong(
+        json!({"Region": "US-East-1"}),
+        expect![[
+            r#"DriverParameters.Region is "US-East-1", which is not a region: write such as us-east-1"#
+        ]],
+    );
+    for region in ["us-gov-west-1", "cn-north-1", "ap-southeast-5"] {
+        assert_eq!(
+            read(json!({ "Region": region })).region.as_deref(),
+            Some(region)
+        );
+    }
+    for kind in VOLUME_TYPES {
+        assert_eq!(
+            read(json!({ "EBSVolumeType": kind })).ebs_volume_type,
+            *kind
+        );
+    }
+}
