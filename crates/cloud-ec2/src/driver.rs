@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, identity::IdentityCache, retry::RetryConfig, timeout::TimeoutConfig,
+};
 use aws_sdk_ec2::{Client, config::Credentials};
 use dispatch_cloud::{
     CloudError, CreateOrder, Driver, DriverContext, Ended, Instance, InstanceSet, Tags,
@@ -16,6 +18,9 @@ use crate::{account::Account, parameters::Parameters, whole::OnlyWhole};
 /// How long connecting, and one answer, may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(45);
+
+/// Credentials are renewed so long before they expire, by chance up to half of it later (facts E15).
+const RENEWED_BEFORE: Duration = Duration::from_secs(300);
 
 /// The driver `ec2`. The endpoint is the region's, or what `AWS_ENDPOINT_URL_EC2` or `AWS_ENDPOINT_URL` names.
 #[derive(Clone, Default, Debug)]
@@ -84,6 +89,7 @@ impl Ec2Driver {
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
             // Repeating is ours to decide (facts E7).
             .retry_config(RetryConfig::disabled())
+            .identity_cache(IdentityCache::lazy().buffer_time(RENEWED_BEFORE).build())
             .timeout_config(
                 TimeoutConfig::builder()
                     .connect_timeout(CONNECT_WITHIN)

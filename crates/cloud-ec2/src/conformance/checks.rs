@@ -80,6 +80,7 @@ checks! {
     [E18] an_interval_of_zero_looks_up_no_prices: lab (calls), moto NO_RECORD;
     [E17] a_failed_look_for_prices_hurts_no_list: lab (calls), moto GRANTS;
     [E15] credentials_do_not_reach_the_environment: lab (calls), moto "it takes any";
+    [E15] credentials_are_renewed_before_they_expire: lab (environment), moto "it takes any";
     [E15] the_default_chain_and_the_endpoint_variables_are_honoured: lab (environment), moto (on_moto);
     [E23] stray_files_do_not_take_over: lab (environment), moto "the same before any call is made";
     [E21] without_a_subnet_none_is_named: lab (calls), moto (on_moto);

@@ -4,11 +4,21 @@
 use std::{
     path::Path,
     process::{Command, Output},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use dispatch_cloud::{Clock, Driver, InstanceSet};
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    task::JoinSet,
+};
 
 use super::stage::{Setup, context, order};
 use crate::Ec2Driver;
@@ -45,6 +55,63 @@ pub(super) async fn creates_by_environment(variable: &str, url: &str, what: [&st
     ])
     .await;
     assert!(output.status.success(), "{variable}: {output:?}");
+}
+
+/// Facts E15: minutes before they expire, and not at every call. The child makes two calls.
+pub(super) async fn credentials_are_renewed_before_they_expire() {
+    for (minutes, expected) in [(2, 2), (10, 1)] {
+        let stage = Setup::default().start().await;
+        let host = Host::start(Duration::from_secs(minutes * 60)).await;
+        let what = json!({"SubnetID": "subnet-a1", "ImageID": "ami-lab", "type": "m5.small"});
+        let output = child(&[
+            (CHILD, &what.to_string()),
+            ("AWS_ENDPOINT_URL_EC2", stage.ec2.url()),
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &host.url),
+            ("AWS_REGION", "us-east-1"),
+            ("HOME", "/nonexistent"),
+            NO_HOST,
+        ])
+        .await;
+        assert!(output.status.success(), "{output:?}");
+        let asked = host.asked.load(Ordering::SeqCst);
+        assert_eq!(asked, expected, "that expire in {minutes} min");
+    }
+}
+
+/// Gives credentials to whoever asks, until it is dropped.
+struct Host {
+    url: String,
+    asked: Arc<AtomicU64>,
+    _task: JoinSet<()>,
+}
+
+impl Host {
+    async fn start(expiring_in: Duration) -> Host {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("a port"));
+        let asked = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&asked);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request).await;
+                let until = Timestamp::now() + expiring_in;
+                let keys = json!({"AccessKeyId": "AKIAFORTESTS", "SecretAccessKey": "not-a-secret",
+                    "Token": "t", "Expiration": until.to_string()});
+                let keys = keys.to_string();
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close";
+                let answer = format!("{head}\r\nContent-Length: {}\r\n\r\n{keys}", keys.len());
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Host {
+            url,
+            asked,
+            _task: task,
+        }
+    }
 }
 
 /// Facts E23: with the two variables of the unit file, what somebody left in `~/.aws` does nothing.
