@@ -18,7 +18,7 @@ use dispatch_model::{InstanceId, InstanceSecret, InstanceType};
 use dispatch_ssh_executor::{PrivateKey, SshExecutor};
 use rand::RngExt as _;
 
-use crate::cli::CloudtestArgs;
+use crate::{cli::CloudtestArgs, interrupts::Interrupts};
 
 /// What a call may take, and how long an instance whose creation was not answered may take to appear.
 const CALL: Duration = Duration::from_secs(120);
@@ -32,6 +32,7 @@ pub(crate) async fn run(
     args: &CloudtestArgs,
     config: &ClusterConfig,
     drivers: &[Arc<dyn Driver>],
+    interrupts: &Interrupts,
 ) -> anyhow::Result<bool> {
     let vms = &config.cloud_vms;
     let driver = drivers
@@ -56,6 +57,10 @@ pub(crate) async fn run(
     };
     let mut passed = true;
     for (place, parameters) in driver.places(vms.driver_parameters.reveal()) {
+        if interrupts.n() > 0 {
+            // Those that are left are not tried out.
+            return Ok(false);
+        }
         let context = DriverContext {
             instance_set_id: args.instance_set_id.clone(),
             tag_key_prefix: vms.tag_key_prefix.clone(),
@@ -92,20 +97,37 @@ pub(crate) async fn run(
             instance_type.price,
             settings.image_id,
         ));
-        let report = dispatch_cloudtest::run(&settings, &mut Operator).await;
+        let report =
+            dispatch_cloudtest::run(&settings, &mut Operator, interrupted(interrupts)).await;
         say(&format!("cloudtest: {report}\n"));
         passed &= report.passed();
         if args.all_checks
             && let Some(instance) = report.instance
         {
             let set = Arc::clone(&settings.set) as Arc<dyn InstanceSet>;
+            let timing = settings.timing;
             let live = Live { settings, instance };
-            let report = dispatch_cloud_conformance::run(set, &live).await;
+            let enough = async {
+                let checks = timing.total.saturating_sub(timing.clean_up);
+                tokio::select! {
+                    why = interrupted(interrupts) => why,
+                    () = tokio::time::sleep(checks) => {
+                        format!("--deadline is over: {} minutes", args.deadline)
+                    }
+                }
+            };
+            let report = dispatch_cloud_conformance::run_until(set, &live, enough).await;
             say(&report.to_string());
             passed &= report.failed.is_empty();
         }
     }
-    Ok(passed)
+    Ok(passed && interrupts.n() == 0)
+}
+
+/// Waits for somebody who does not want to wait.
+async fn interrupted(interrupts: &Interrupts) -> String {
+    let name = interrupts.first().await;
+    format!("{name}; a second one ends the test at once and leaves what it has made")
 }
 
 fn settings(
@@ -283,6 +305,18 @@ impl Hooks for Live {
 
     fn patience(&self) -> Duration {
         self.settings.timing.boot
+    }
+
+    fn call(&self) -> Duration {
+        self.settings.timing.call
+    }
+
+    fn clean_up(&self) -> Duration {
+        self.settings.timing.clean_up
+    }
+
+    fn late(&self) -> Duration {
+        self.settings.timing.late
     }
 
     fn look_every(&self) -> Duration {

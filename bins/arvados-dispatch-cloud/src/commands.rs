@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use dispatch_config::{Context, Format, HostFacts, Loaded, config_path};
 use dispatch_dispatcher::{Environment, Start};
 use dispatch_telemetry::{LogSettings, Metrics};
@@ -16,6 +16,7 @@ use dispatch_telemetry::{LogSettings, Metrics};
 use crate::{
     cli::{Cli, CloudtestArgs, Command, ConfigArgs, DumpArgs, RunArgs, Syntax},
     cloudtest, drivers, files,
+    interrupts::Interrupts,
 };
 
 /// Anything else that went wrong.
@@ -99,7 +100,18 @@ fn cloudtest(args: &CloudtestArgs) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let passed = runtime.block_on(cloudtest::run(args, &loaded.config, &drivers::all()));
+    let drivers = drivers::all();
+    let passed = runtime.block_on(async {
+        let interrupts = Interrupts::listen().context("cannot wait for signals")?;
+        tokio::select! {
+            passed = cloudtest::run(args, &loaded.config, &drivers, &interrupts) => passed,
+            why = interrupts.second() => Err(anyhow!(
+                "{why} for a second time: what the test has made may be left. Remedy: look for instances with the set \
+                 id {:?}, or run it again with --destroy-existing.",
+                args.instance_set_id
+            )),
+        }
+    });
     // A question to the operator that nobody answered any more would be waited for.
     runtime.shutdown_background();
     Ok(if passed? {

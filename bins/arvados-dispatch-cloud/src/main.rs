@@ -5,6 +5,7 @@ mod cloudtest;
 mod commands;
 mod drivers;
 mod files;
+mod interrupts;
 
 use std::process::ExitCode;
 

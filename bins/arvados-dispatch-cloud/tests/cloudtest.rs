@@ -3,16 +3,22 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use dispatch_lab_net::{
     ClusterConfig, Heard, Lab, LabHandle,
     world::{Settings, Span},
 };
+use tokio::time::Instant;
 
 /// A lab whose instances come up soon.
 async fn lab() -> LabHandle {
+    lab_where(|_| ()).await
+}
+
+async fn lab_where(change: impl FnOnce(&mut Settings)) -> LabHandle {
     let mut settings = Settings::default();
     settings.vm.port = 0;
     settings.vm.boot_ms = Span::between(0, 50);
@@ -20,6 +26,7 @@ async fn lab() -> LabHandle {
     settings.cloud.create_latency_ms = Span::between(1, 5);
     settings.cloud.address_ms = Span::between(1, 20);
     settings.cloud.bystanders = 2;
+    change(&mut settings);
     let mut lab = Lab::new(3, settings);
     lab.config = ClusterConfig {
         cloud_vms: [
@@ -81,6 +88,92 @@ async fn the_cloud_that_is_configured_is_tried_out_and_left_as_it_was() {
     assert!(said.contains("hello from there"), "{said}");
     assert!(said.contains("cloudtest: passed: all 10 steps"), "{said}");
     assert_eq!(alive(&lab), 0, "{said}");
+}
+
+/// Runs `cloudtest`, and sends it these signals one after the other as soon as an instance of such a set is alive.
+async fn interrupted(
+    lab: &LabHandle,
+    args: &[&str],
+    set: &str,
+    signals: &[&str],
+) -> (Output, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("config.yml");
+    std::fs::write(&path, lab.config_yaml()).expect("written");
+    let child = Command::new(env!("CARGO_BIN_EXE_arvados-dispatch-cloud"))
+        .arg("cloudtest")
+        .arg("-config")
+        .arg(&path)
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program");
+    let pid = child.id().to_string();
+    let began = Instant::now();
+    let there = || {
+        lab.world(|world, _| {
+            let mut all = world.instances().instances().values();
+            all.any(|one| {
+                one.alive()
+                    && one
+                        .tags
+                        .get("ArvadosInstanceSetID")
+                        .is_some_and(|id| id.starts_with(set))
+            })
+        })
+    };
+    while !there() && began.elapsed() < Duration::from_secs(60) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for signal in signals {
+        let sent = Command::new("kill").args([*signal, &pid]).status();
+        assert!(sent.expect("kill").success());
+    }
+    let end = tokio::task::spawn_blocking(move || child.wait_with_output());
+    let output = end.await.expect("a thread").expect("its end");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let all = format!("{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    (output, all)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_ends_the_test_and_what_it_made_is_destroyed() {
+    for (signal, name) in [("-INT", "SIGINT"), ("-TERM", "SIGTERM")] {
+        // It waits for a login that never comes.
+        let lab = lab_where(|settings| settings.vm.boot_ms = Span::between(600_000, 600_000)).await;
+        let (output, said) = interrupted(&lab, &[], "cloudtest", &[signal]).await;
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let told = format!("the test is not interrupted: {name}");
+        assert!(said.contains(&told), "{said}");
+        assert!(
+            said.contains("what was made is destroyed and gone"),
+            "{said}"
+        );
+        assert_eq!(alive(&lab), 0, "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_ends_all_checks_and_what_they_made_is_destroyed() {
+    let lab = lab().await;
+    let (output, said) = interrupted(&lab, &["--all-checks"], "conformance-", &["-INT"]).await;
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cut short: SIGINT"), "{said}");
+    assert!(said.contains("not begun: SIGINT"), "{said}");
+    assert_eq!(alive(&lab), 0, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once_and_says_that_something_may_be_left() {
+    let lab = lab_where(|settings| {
+        settings.vm.boot_ms = Span::between(600_000, 600_000);
+        settings.cloud.gone_listed_ms = Span::between(600_000, 600_000);
+    })
+    .await;
+    let (output, said) = interrupted(&lab, &[], "cloudtest", &["-INT", "-TERM"]).await;
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("for a second time"), "{said}");
 }
 
 /// Whether the cloud was given our public key, and for which sets instances were made.

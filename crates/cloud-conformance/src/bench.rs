@@ -175,12 +175,16 @@ impl<'a> Bench<'a> {
     /// Calls that fail are made again; it ends in time, and names what may be left.
     pub(crate) async fn clean_up(&self) -> Outcome {
         let began = Instant::now();
-        let late = match self.n_in_doubt.load(Ordering::Relaxed) {
+        let n_in_doubt = self.n_in_doubt.load(Ordering::Relaxed);
+        let late = match n_in_doubt {
             0 => Duration::ZERO,
             _ => self.hooks.late(),
         };
         let enough = self.hooks.clean_up().max(late);
         let mut ids = mem::take(&mut *self.created());
+        let known = ids.clone();
+        // One create makes one instance.
+        let mut turned_up = BTreeSet::new();
         let mut n_empty = 0;
         loop {
             let mut trouble = Vec::new();
@@ -207,7 +211,9 @@ impl<'a> Bench<'a> {
                     // What is not listed may be too young for lists, unless its end was accepted.
                     ids = refused;
                     ids.extend(rows.into_iter().map(|row| row.id));
-                    if n_empty >= 2 && ids.is_empty() && began.elapsed() >= late {
+                    turned_up.extend(ids.difference(&known).cloned());
+                    let waited = turned_up.len() >= n_in_doubt || began.elapsed() >= late;
+                    if n_empty >= 2 && ids.is_empty() && waited {
                         return Ok(());
                     }
                 }

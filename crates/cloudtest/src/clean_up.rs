@@ -16,7 +16,7 @@ impl Trial<'_> {
     pub(crate) async fn make_room(&mut self) -> bool {
         let began = Instant::now();
         let what = "no instance of an earlier test is left";
-        let found = match self.list().await {
+        let found = match self.list_within(self.settings.timing.call).await {
             Err(words) => Err(words),
             Ok(rows) if rows.is_empty() => Ok(String::new()),
             Ok(rows) if self.settings.destroy_existing => {
@@ -49,21 +49,24 @@ impl Trial<'_> {
         self.tell("what was made is destroyed and gone", found, began);
     }
 
-    /// Destroys these and whatever is listed until nothing is, for at least `late`.
+    /// Destroys these and whatever is listed until nothing is, for at least `late` unless something turns up before: one
+    /// create makes one instance.
     async fn destroy_all(&self, mut ids: BTreeSet<InstanceId>, late: Duration) -> Found {
         let timing = &self.settings.timing;
         let began = Instant::now();
         let enough = timing.clean_up.max(late);
         let mut destroyed = BTreeSet::new();
         let mut pause = timing.sync_interval;
+        // No call may reach beyond the end.
+        let limit = || timing.call.min(enough.saturating_sub(began.elapsed()));
         loop {
             let mut trouble = None;
             for id in &ids {
-                if began.elapsed() > enough {
+                if limit().is_zero() {
                     trouble = Some("there was not time for all".to_owned());
                     break;
                 }
-                let call = self.settings.set.destroy_within(id, timing.call);
+                let call = self.settings.set.destroy_within(id, limit());
                 match call.await {
                     Ok(()) => {
                         destroyed.insert(id.clone());
@@ -71,17 +74,30 @@ impl Trial<'_> {
                     Err(error) => trouble = Some(format!("destroy {id}: {}", error.message)),
                 }
             }
-            let listed = self.list().await;
+            let listed = if limit().is_zero() {
+                Err("there was not time for it".to_owned())
+            } else {
+                self.list_within(limit()).await
+            };
             match listed {
                 Ok(rows) => {
                     let rows: BTreeSet<InstanceId> = rows.into_iter().map(|row| row.id).collect();
-                    if rows.is_empty() && trouble.is_none() && began.elapsed() >= late {
+                    if rows.is_empty()
+                        && trouble.is_none()
+                        && (began.elapsed() >= late || !destroyed.is_empty())
+                    {
                         return Ok(names(&destroyed));
                     }
                     ids = rows;
                 }
                 // What is known is destroyed once more, and nothing else can be done.
-                Err(words) => trouble = Some(format!("the list fails: {words}")),
+                Err(words) => {
+                    let list = format!("the list fails: {words}");
+                    trouble = Some(match trouble {
+                        Some(first) => format!("{first}; {list}"),
+                        None => list,
+                    });
+                }
             }
             if began.elapsed() + pause > enough {
                 return Err(left(&ids, &destroyed, trouble.as_deref()));

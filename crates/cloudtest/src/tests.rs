@@ -3,7 +3,11 @@
 mod fake;
 mod on_lab;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::{pending, ready},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use dispatch_cloud::{InstanceSet, WrapSettings, Wrapped, exec::Executor};
@@ -21,6 +25,7 @@ const SECRET: &str = "0123456789abcdef0123456789abcdef01234567";
 struct Spectator {
     seen: String,
     pauses: usize,
+    never_seen_enough: bool,
 }
 
 #[async_trait]
@@ -43,6 +48,9 @@ impl Audience for Spectator {
 
     async fn pause(&mut self, _: &str) {
         self.pauses += 1;
+        if self.never_seen_enough {
+            pending::<()>().await;
+        }
     }
 }
 
@@ -98,8 +106,9 @@ async fn check(fake: Fake, change: impl FnOnce(&mut Settings), expected: Expect)
     change(&mut settings);
     let mut spectator = Spectator::default();
     let began = Instant::now();
-    let report = run(&settings, &mut spectator).await;
-    let limit = settings.timing.total + settings.timing.call * 2;
+    let report = run(&settings, &mut spectator, pending()).await;
+    // Timers of a virtual clock are rounded up to the next millisecond.
+    let limit = settings.timing.total + Duration::from_millis(10);
     assert!(began.elapsed() <= limit, "{:?}", began.elapsed());
     spectator.seen.push_str(&report.to_string());
     expected.assert_eq(&spectator.seen);
@@ -176,7 +185,7 @@ async fn the_clean_up_ends_although_every_list_fails() {
             ok no instance of an earlier test is left
             ok an instance is created: i-1
             FAILED it is listed: not within 600 s: no list today
-            FAILED what was made is destroyed and gone: perhaps left behind: i-1 (the cloud has accepted to destroy them; the list fails: no list today). Remedy: look for them by hand.
+            FAILED what was made is destroyed and gone: perhaps left behind: i-1 (the cloud has accepted to destroy them; there was not time for all; the list fails: there was not time for it). Remedy: look for them by hand.
             FAILED: 2 of 4 steps"#]],
     )
     .await;
@@ -201,7 +210,7 @@ async fn the_clean_up_ends_although_nothing_can_be_destroyed() {
             ok it has an address: 127.0.0.2:22
             ok it can be logged in to and shows its secret
             ok its boot probe succeeds (`true`)
-            FAILED what was made is destroyed and gone: perhaps left behind: i-1 (the cloud has accepted to destroy them; the list still has them). Remedy: look for them by hand.
+            FAILED what was made is destroyed and gone: perhaps left behind: i-1 (the cloud has accepted to destroy them; there was not time for all; the list fails: there was not time for it). Remedy: look for them by hand.
             FAILED: 1 of 9 steps"#]],
     )
     .await;
@@ -281,6 +290,101 @@ async fn the_operator_may_look_at_the_instance_before_it_goes() {
     let mut settings = settings(Arc::clone(&fake) as _, Arc::new(fake::Agreeable));
     settings.pause_before_destroy = true;
     let mut spectator = Spectator::default();
-    assert!(run(&settings, &mut spectator).await.passed());
+    let report = run(&settings, &mut spectator, pending()).await;
+    assert!(report.passed());
     assert_eq!(spectator.pauses, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_up_whose_calls_hang_ends_in_time() {
+    let hangs = Fake {
+        hangs_from: Some(Duration::from_secs(100)),
+        has_address: false,
+        ..Fake::default()
+    };
+    let in_a_hurry = |settings: &mut Settings| {
+        settings.timing.total = Duration::from_secs(300);
+        settings.timing.clean_up = Duration::from_secs(100);
+    };
+    let fake = check(hangs, in_a_hurry, expect![[r#"
+        ok no instance of an earlier test is left
+        ok an instance is created: i-1
+        ok it is listed
+        ok it has its tags
+        ok its tags can be changed
+        FAILED the test ends in time: after 200 s
+        FAILED what was made is destroyed and gone: perhaps left behind: i-1 (not all could be destroyed; destroy i-1: the cloud did not answer within 60000 ms; the list fails: the cloud did not answer within 40000 ms). Remedy: look for them by hand.
+        FAILED: 2 of 7 steps"#]]).await;
+    assert_eq!(fake.alive(), 1);
+}
+
+/// Runs the test until it is stopped after so long: what it says.
+async fn stopped_after(fake: &Arc<Fake>, pauses: bool, secs: u64) -> String {
+    let mut settings = settings(Arc::clone(fake) as _, Arc::new(fake::Agreeable));
+    settings.pause_before_destroy = pauses;
+    let stop = async {
+        tokio::time::sleep(Duration::from_secs(secs)).await;
+        "SIGINT".to_owned()
+    };
+    let mut spectator = Spectator {
+        never_seen_enough: true,
+        ..Spectator::default()
+    };
+    let report = run(&settings, &mut spectator, stop).await;
+    spectator.seen + &report.to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_interrupts_the_test_still_gets_what_it_made_destroyed() {
+    let fake = Arc::new(Fake {
+        has_address: false,
+        ..Fake::default()
+    });
+    let said = stopped_after(&fake, false, 90).await;
+    expect![[r#"
+        ok no instance of an earlier test is left
+        ok an instance is created: i-1
+        ok it is listed
+        ok it has its tags
+        ok its tags can be changed
+        FAILED the test is not interrupted: SIGINT
+        ok what was made is destroyed and gone: i-1
+        FAILED: 1 of 7 steps"#]]
+    .assert_eq(&said);
+    assert_eq!(fake.alive(), 0);
+    // While it is being created.
+    let fake = Arc::new(Fake {
+        create_answers_never: true,
+        appears_after: Duration::from_secs(90),
+        ..Fake::default()
+    });
+    let said = stopped_after(&fake, false, 5).await;
+    expect![[r#"
+        ok no instance of an earlier test is left
+        FAILED the test is not interrupted: SIGINT
+        ok what was made is destroyed and gone: i-1
+        FAILED: 1 of 3 steps"#]]
+    .assert_eq(&said);
+    assert_eq!(fake.alive(), 0);
+    // While the operator looks at it.
+    let fake = Arc::new(Fake::default());
+    let said = stopped_after(&fake, true, 900).await;
+    assert!(said.ends_with("passed: all 9 steps"), "{said}");
+    assert_eq!(fake.alive(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_test_that_is_interrupted_before_it_begins_makes_nothing() {
+    let fake = Arc::new(Fake {
+        left_behind: 1,
+        destroys_needed: usize::MAX,
+        ..Fake::default()
+    });
+    let mut settings = settings(Arc::clone(&fake) as _, Arc::new(fake::Agreeable));
+    settings.destroy_existing = true;
+    let mut spectator = Spectator::default();
+    let report = run(&settings, &mut spectator, ready("SIGTERM".to_owned())).await;
+    assert!(!report.passed());
+    assert_eq!(report.instance, None);
+    assert_eq!(fake.alive(), 1);
 }

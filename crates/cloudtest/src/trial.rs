@@ -1,6 +1,6 @@
 //! The test itself, step by step.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dispatch_cloud::{
@@ -15,8 +15,13 @@ use crate::{Audience, Report, Settings, Step, Verdict};
 /// A message of an instance or a cloud is shown up to so many characters.
 const WORDS_MAX: usize = 400;
 
-/// Tries everything out. Ends within `Timing::total`, pauses that the operator asked for excepted.
-pub async fn run(settings: &Settings, audience: &mut dyn Audience) -> Report {
+/// Tries everything out. Ends within `Timing::total`, pauses that the operator asked for excepted. If `stop` tells why
+/// (a signal, say), it goes on to the clean-up at once.
+pub async fn run(
+    settings: &Settings,
+    audience: &mut dyn Audience,
+    stop: impl Future<Output = String>,
+) -> Report {
     let mut trial = Trial {
         settings,
         audience,
@@ -27,17 +32,40 @@ pub async fn run(settings: &Settings, audience: &mut dyn Audience) -> Report {
     };
     let began = Instant::now();
     let timing = &settings.timing;
-    if !trial.make_room().await {
-        return trial.report;
+    let mut stop = pin!(stop);
+    let room = tokio::select! {
+        room = trial.make_room() => Ok(room),
+        why = stop.as_mut() => Err(why),
+    };
+    match room {
+        Ok(true) => {}
+        Ok(false) => return trial.report,
+        Err(why) => {
+            // Nothing has been made yet.
+            trial.stopped(&why, began);
+            return trial.report;
+        }
     }
     let until = began + timing.total.saturating_sub(timing.clean_up);
-    if timeout_at(until, trial.try_out()).await.is_err() {
-        let words = format!("after {} s", began.elapsed().as_secs());
-        trial.tell("the test ends in time", Err(words), began);
-    }
-    if settings.pause_before_destroy && !trial.made.is_empty() {
+    let stopped = tokio::select! {
+        ended = timeout_at(until, trial.try_out()) => {
+            if ended.is_err() {
+                let words = format!("after {} s", began.elapsed().as_secs());
+                trial.tell("the test ends in time", Err(words), began);
+            }
+            None
+        }
+        why = stop.as_mut() => Some(why),
+    };
+    if let Some(why) = stopped {
+        trial.stopped(&why, began);
+    } else if settings.pause_before_destroy && !trial.made.is_empty() {
         let address = trial.address.clone();
-        trial.audience.pause(&address).await;
+        tokio::select! {
+            () = trial.audience.pause(&address) => {}
+            // What is wanted is there already: the end of the pause.
+            _ = stop => {}
+        }
     }
     trial.clean_up().await;
     trial.report
@@ -75,6 +103,10 @@ impl Trial<'_> {
         self.audience.ended(&step);
         self.report.steps.push(step);
         verdict == Verdict::Passed
+    }
+
+    fn stopped(&mut self, why: &str, began: Instant) {
+        self.tell("the test is not interrupted", Err(why.to_owned()), began);
     }
 
     /// One line, of bounded length, without the secret (facts K35).
@@ -322,9 +354,13 @@ impl Trial<'_> {
         }
     }
 
-    pub(crate) async fn list(&self) -> Result<Vec<Instance>, String> {
-        let (set, call) = (&self.settings.set, self.settings.timing.call);
-        let listed = set.list_within(&self.settings.ours(), call).await;
+    async fn list(&self) -> Result<Vec<Instance>, String> {
+        self.list_within(self.settings.timing.call).await
+    }
+
+    pub(crate) async fn list_within(&self, within: Duration) -> Result<Vec<Instance>, String> {
+        let set = &self.settings.set;
+        let listed = set.list_within(&self.settings.ours(), within).await;
         listed.map_err(|error| error.message)
     }
 }

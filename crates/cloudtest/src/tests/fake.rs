@@ -27,6 +27,8 @@ pub(super) struct Fake {
     pub(super) appears_after: Duration,
     pub(super) has_address: bool,
     pub(super) loses_tag: Option<&'static str>,
+    /// From then on no list and no destroy is answered, counted from the create.
+    pub(super) hangs_from: Option<Duration>,
     pub(super) state: Mutex<State>,
 }
 
@@ -40,6 +42,7 @@ impl Default for Fake {
             appears_after: Duration::ZERO,
             has_address: true,
             loses_tag: None,
+            hangs_from: None,
             state: Mutex::default(),
         }
     }
@@ -50,6 +53,7 @@ pub(super) struct State {
     rows: BTreeMap<InstanceId, (Instance, Instant, usize)>,
     n_lists: usize,
     began: bool,
+    created: Option<Instant>,
 }
 
 impl Fake {
@@ -69,6 +73,14 @@ impl Fake {
             }
         }
         state
+    }
+
+    async fn perhaps_hang(&self) {
+        let created = self.state().created;
+        let hangs = |from| created.is_some_and(|created: Instant| created.elapsed() >= from);
+        if self.hangs_from.is_some_and(hangs) {
+            std::future::pending::<()>().await;
+        }
     }
 
     pub(super) fn alive(&self) -> usize {
@@ -93,6 +105,7 @@ impl InstanceSet for Fake {
         if let Some(tag) = self.loses_tag {
             row.tags.remove(tag);
         }
+        self.state().created = Some(Instant::now());
         let shown_at = Instant::now() + self.appears_after;
         self.state().rows.insert(id, (row.clone(), shown_at, 0));
         if self.create_answers_never {
@@ -102,6 +115,7 @@ impl InstanceSet for Fake {
     }
 
     async fn list(&self, _: &Tags) -> Result<Vec<Instance>, CloudError> {
+        self.perhaps_hang().await;
         let mut state = self.state();
         let n = state.n_lists;
         state.n_lists += 1;
@@ -129,6 +143,7 @@ impl InstanceSet for Fake {
     }
 
     async fn destroy(&self, id: &InstanceId) -> Result<(), CloudError> {
+        self.perhaps_hang().await;
         let mut state = self.state();
         if let Some((_, _, destroys)) = state.rows.get_mut(id) {
             *destroys += 1;

@@ -48,7 +48,7 @@ async fn on_lab(
     settings.timing.command = ms(2000);
     change(&mut settings);
     let mut spectator = Spectator::default();
-    let report = run(&settings, &mut spectator).await;
+    let report = run(&settings, &mut spectator, pending()).await;
     assert!(!spectator.seen.contains(SECRET), "{}", spectator.seen);
     let left = lab.world(|world, _| {
         let all = world.instances().instances().values();
