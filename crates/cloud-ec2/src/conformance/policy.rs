@@ -1,6 +1,9 @@
 //! The documentation: the IAM policy allows what is called and nothing else, and every code and parameter is explained.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use dispatch_model::InstanceId;
 use serde_json::Value;
@@ -13,19 +16,95 @@ fn document() -> String {
     std::fs::read_to_string(path).expect("docs/ec2.md")
 }
 
-/// The actions of the policy in the documentation.
-fn allowed() -> BTreeSet<String> {
+/// The statements of the policy in the documentation.
+fn statements() -> Vec<Value> {
     let document = document();
     let json = document.split("```json").nth(1).expect("a policy");
     let json = json.split("```").next().expect("its end");
     let policy: Value = serde_json::from_str(json).expect("JSON");
-    let statements = policy["Statement"].as_array().expect("statements");
-    let actions = statements
-        .iter()
-        .flat_map(|statement| statement["Action"].as_array().expect("actions"));
+    policy["Statement"].as_array().expect("statements").clone()
+}
+
+/// The actions of a statement.
+fn actions(statement: &Value) -> Vec<&str> {
+    let actions = statement["Action"].as_array().expect("actions");
     actions
-        .map(|action| action.as_str().expect("text").to_owned())
+        .iter()
+        .map(|action| action.as_str().expect("text"))
         .collect()
+}
+
+/// The actions of the policy in the documentation.
+fn allowed() -> BTreeSet<String> {
+    let statements = statements();
+    let all = statements.iter().flat_map(actions);
+    all.map(str::to_owned).collect()
+}
+
+/// The tags of the calls of this action, by kind of resource.
+fn tags_of(forms: &[BTreeMap<String, String>]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut tags: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for form in forms {
+        for (key, value) in form {
+            let Some((part, _)) = key
+                .strip_prefix("TagSpecification.")
+                .and_then(|key| key.split_once(".Tag."))
+                .filter(|_| key.ends_with(".Key"))
+            else {
+                continue;
+            };
+            let kind = &form[&format!("TagSpecification.{part}.ResourceType")];
+            tags.entry(kind.clone()).or_default().insert(value.clone());
+        }
+    }
+    tags
+}
+
+/// What ends or changes instances is allowed for ours alone, and what is made carries the tag that the policy wants.
+#[tokio::test]
+async fn the_conditions_of_the_policy_are_met_by_what_is_made() {
+    let stage = Setup::default().start().await;
+    stage.create("m5.spot", "s").await.expect("an instance");
+    let made = tags_of(&stage.forms("RunInstances"));
+    let import = &stage.forms("ImportKeyPair")[0];
+    let statements = statements();
+    for statement in &statements {
+        let text = |pointer: &str| statement.pointer(pointer).and_then(Value::as_str);
+        let condition = statement["Condition"].to_string();
+        for action in actions(statement) {
+            match action {
+                "ec2:TerminateInstances" => assert!(condition.contains("aws:ResourceTag/")),
+                "ec2:CreateTags" => assert!(
+                    condition.contains("aws:ResourceTag/")
+                        || condition.contains("ec2:CreateAction")
+                ),
+                "ec2:RunInstances" => assert!(
+                    condition.contains("aws:RequestTag/")
+                        || text("/NotResource").is_some_and(|arn| arn.ends_with(":instance/*"))
+                ),
+                "ec2:ImportKeyPair" => {
+                    let pattern = text("/Resource").expect("a resource");
+                    let (_, name) = pattern.split_once("key-pair/").expect("a key pair");
+                    let start = name.strip_suffix('*').expect("a pattern");
+                    assert!(
+                        import["KeyName"].starts_with(start),
+                        "{}",
+                        import["KeyName"]
+                    );
+                }
+                _ => {}
+            }
+        }
+        if let Some(null) = statement
+            .pointer("/Condition/Null")
+            .and_then(Value::as_object)
+        {
+            for key in null.keys() {
+                let (_, tag) = key.split_once("Tag/").expect("a tag");
+                assert!(made["instance"].contains(tag), "{tag}: {made:?}");
+            }
+        }
+    }
 }
 
 #[test]
