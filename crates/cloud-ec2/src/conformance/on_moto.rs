@@ -11,6 +11,7 @@ use super::{
     calls::ODD,
     environment,
     moto::{MOTO, Moto, public_key},
+    sent::times_sent,
     stage::{TestClock, order},
 };
 use crate::account::Account;
@@ -94,10 +95,18 @@ pub(super) async fn the_clouds_own_fingerprints_are_found() {
         let key = public_key(kind);
         let names = |moto: &Moto| moto.texts("Action=DescribeKeyPairs", "keyName").len();
         let before = names(&MOTO.with(Arc::clone));
+        let host = MOTO.with(Arc::clone).url();
+        let imports = || times_sent(&host, "ImportKeyPair");
+        let imports_before = imports();
         for _ in 0..2 {
             let mut bench = Bench::with(json!({}), Some(&key)).await;
             bench.create(|_| ()).await;
             assert_eq!(names(&bench.moto), before + 1, "{kind}");
+            // moto's fingerprints of ed25519 keys are not EC2's, so the next dispatcher cannot find those (ours are
+            // checked against ssh-keygen).
+            if kind == "rsa" {
+                assert_eq!(imports(), imports_before + 1, "found, not imported again");
+            }
             bench.end().await;
         }
     }

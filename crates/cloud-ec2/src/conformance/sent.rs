@@ -12,8 +12,8 @@ use aws_sdk_ec2::{
     error::BoxError,
 };
 
-/// Actions by the address they were sent to.
-static SENT: Mutex<BTreeMap<String, BTreeSet<String>>> = Mutex::new(BTreeMap::new());
+/// How often each action was sent, by the address.
+static SENT: Mutex<BTreeMap<String, BTreeMap<String, usize>>> = Mutex::new(BTreeMap::new());
 
 /// Writes down every request of every driver in these tests.
 #[derive(Debug)]
@@ -39,9 +39,8 @@ impl Intercept for Recorder {
         let (_, rest) = request.uri().split_once("://").unwrap_or_default();
         let host = rest.split('/').next().unwrap_or_default();
         let mut sent = SENT.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.entry(host.to_owned())
-            .or_default()
-            .insert(action.to_owned());
+        let there = sent.entry(host.to_owned()).or_default();
+        *there.entry(action.to_owned()).or_default() += 1;
         Ok(())
     }
 }
@@ -50,6 +49,17 @@ impl Intercept for Recorder {
 pub(super) fn sent_to(is_there: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let sent = SENT.lock().unwrap_or_else(PoisonError::into_inner);
     let there = sent.iter().filter(|(host, _)| is_there(host));
-    let actions = there.flat_map(|(_, actions)| actions);
+    let actions = there.flat_map(|(_, actions)| actions.keys());
     actions.map(|action| format!("ec2:{action}")).collect()
+}
+
+/// How often this action was sent to the service at this URL.
+pub(super) fn times_sent(url: &str, action: &str) -> usize {
+    let (_, host) = url.split_once("://").unwrap_or_default();
+    let sent = SENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let there = sent.get(host.trim_end_matches('/'));
+    there
+        .and_then(|there| there.get(action))
+        .copied()
+        .unwrap_or_default()
 }
