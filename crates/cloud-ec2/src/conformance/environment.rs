@@ -12,7 +12,6 @@ use std::{
 };
 
 use dispatch_cloud::{Clock, Driver, InstanceSet};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -20,7 +19,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::stage::{Setup, context, order};
+use super::stage::{Setup, context, order, wall_clock};
 use crate::Ec2Driver;
 
 /// Set in the environment of a child: which subnet and image to use; empty: only open the account.
@@ -97,7 +96,7 @@ impl Host {
                 counted.fetch_add(1, Ordering::SeqCst);
                 let mut request = [0; 4096];
                 let _ = stream.read(&mut request).await;
-                let until = Timestamp::now() + expiring_in;
+                let until = wall_clock() + expiring_in;
                 let keys = json!({"AccessKeyId": "AKIAFORTESTS", "SecretAccessKey": "not-a-secret",
                     "Token": "t", "Expiration": until.to_string()});
                 let keys = keys.to_string();
