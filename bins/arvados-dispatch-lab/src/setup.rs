@@ -52,6 +52,8 @@ pub(crate) fn config(
         deploy_runner_binary: runner
             .map(|path| path.display().to_string())
             .unwrap_or_default(),
+        // Some of the lab's creations are never answered; clouds' drivers give up theirs by themselves as well.
+        driver_parameters: vec![line("CreateWithinSeconds", "10")],
         cloud_vms: vec![
             line("MaxInstances", if real { "16" } else { "64" }),
             // A machine of the lab that is a real sshd has no systemd.

@@ -1,5 +1,7 @@
 //! The four calls (docs/reference/lab-cloud-api.md).
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use dispatch_cloud::{Clock, CloudError, CreateOrder, Instance, InstanceSet, Tags};
 use dispatch_model::{CloudErrorClass, InstanceId};
@@ -18,6 +20,7 @@ pub(crate) struct LabSet {
     pub(crate) client: Client,
     pub(crate) endpoint: Url,
     pub(crate) admin_username: String,
+    pub(crate) create_within: Duration,
     pub(crate) public_key: Option<String>,
     pub(crate) clock: Clock,
 }
@@ -38,6 +41,7 @@ impl InstanceSet for LabSet {
             "client_token": hex::encode(Sha256::digest(order.secret.reveal())),
         });
         let request = self.client.post(self.url(&["instances"])).json(&body);
+        let request = request.timeout(self.create_within);
         let made = self.json(request, &if_unknown).await?;
         answer::instance(&made).ok_or_else(|| {
             CloudError::new(if_unknown, "the answer to a create has no instance in it")

@@ -48,6 +48,7 @@ impl Driver for LabDriver {
             client,
             endpoint: parameters.endpoint,
             admin_username: parameters.admin_username,
+            create_within: parameters.create_within,
             public_key: context.public_key,
             clock: context.clock,
         }))

@@ -1,5 +1,7 @@
 //! What the driver is told under `Containers.CloudVMs.DriverParameters`.
 
+use std::time::Duration;
+
 use reqwest::Url;
 use serde_json::Value;
 
@@ -8,6 +10,8 @@ use serde_json::Value;
 pub(crate) struct Parameters {
     pub(crate) endpoint: Url,
     pub(crate) admin_username: String,
+    /// How long a creation may go unanswered.
+    pub(crate) create_within: Duration,
 }
 
 impl Parameters {
@@ -20,10 +24,14 @@ impl Parameters {
         let admin_username = admin_username(&parameters["AdminUsername"])
             .map_err(|problem| problems.push(problem))
             .ok();
-        match (endpoint, admin_username) {
-            (Some(endpoint), Some(admin_username)) => Ok(Parameters {
+        let create_within = create_within(&parameters["CreateWithinSeconds"])
+            .map_err(|problem| problems.push(problem))
+            .ok();
+        match (endpoint, admin_username, create_within) {
+            (Some(endpoint), Some(admin_username), Some(create_within)) => Ok(Parameters {
                 endpoint,
                 admin_username,
+                create_within,
             }),
             _ => Err(problems),
         }
@@ -63,6 +71,19 @@ fn admin_username(value: &Value) -> Result<String, String> {
     }
 }
 
+/// Unless the parameter says otherwise, longer than the dispatcher waits.
+fn create_within(value: &Value) -> Result<Duration, String> {
+    const LONGEST: u64 = 900;
+    match (value, value.as_u64()) {
+        (Value::Null, _) => Ok(Duration::from_secs(LONGEST)),
+        (_, Some(seconds @ 1..=LONGEST)) => Ok(Duration::from_secs(seconds)),
+        (other, _) => Err(format!(
+            "DriverParameters.CreateWithinSeconds is {other}: set it to a whole number of seconds from 1 to {LONGEST}, \
+             or leave it out"
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -73,7 +94,10 @@ mod tests {
     #[track_caller]
     fn check(parameters: Value, expected: Expect) {
         let seen = match Parameters::read(&parameters) {
-            Ok(read) => format!("{} as {}", read.endpoint, read.admin_username),
+            Ok(read) => format!(
+                "{} as {}, creates in {:?}",
+                read.endpoint, read.admin_username, read.create_within
+            ),
             Err(problems) => problems.join("\n"),
         };
         expected.assert_eq(&seen);
@@ -83,11 +107,11 @@ mod tests {
     fn the_endpoint_is_needed_and_the_rest_has_defaults() {
         check(
             json!({"Endpoint": "http://127.0.0.1:41234", "SubnetID": ["x"], "Region": ""}),
-            expect!["http://127.0.0.1:41234/ as crunch"],
+            expect!["http://127.0.0.1:41234/ as crunch, creates in 900s"],
         );
         check(
-            json!({"Endpoint": "http://127.0.0.1:41234/", "AdminUsername": "root"}),
-            expect!["http://127.0.0.1:41234/ as root"],
+            json!({"Endpoint": "http://127.0.0.1:41234/", "AdminUsername": "root", "CreateWithinSeconds": 10}),
+            expect!["http://127.0.0.1:41234/ as root, creates in 10s"],
         );
     }
 
@@ -98,6 +122,12 @@ mod tests {
             expect![[r#"
                 DriverParameters.Endpoint is missing: set it to the URL that the lab prints when it starts, such as "http://127.0.0.1:41234"
                 DriverParameters.AdminUsername is "", which is not a user's name: set it to "crunch" or "root", or leave it out"#]],
+        );
+        check(
+            json!({"Endpoint": "http://127.0.0.1:41234", "CreateWithinSeconds": 0}),
+            expect![
+                "DriverParameters.CreateWithinSeconds is 0: set it to a whole number of seconds from 1 to 900, or leave it out"
+            ],
         );
         check(
             json!({"Endpoint": 41234}),

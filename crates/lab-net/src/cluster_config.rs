@@ -15,6 +15,8 @@ pub struct ClusterConfig {
     pub admin_username: String,
     /// DeployRunnerBinary; "" deploys none.
     pub deploy_runner_binary: String,
+    /// Further lines under `DriverParameters`: key and value in YAML.
+    pub driver_parameters: Vec<(String, String)>,
     /// Further lines under `Containers.CloudVMs`: key and value in YAML.
     pub cloud_vms: Vec<(String, String)>,
     /// Further lines under `Containers`.
@@ -28,6 +30,7 @@ impl Default for ClusterConfig {
             management_token: "labmanagementtoken0000000000000000000000000000000".into(),
             admin_username: "crunch".into(),
             deploy_runner_binary: String::new(),
+            driver_parameters: Vec::new(),
             cloud_vms: Vec::new(),
             containers: Vec::new(),
         }
@@ -80,6 +83,9 @@ impl ClusterConfig {
         line(4, "DriverParameters:".into());
         line(5, format!("Endpoint: {}", facts.cloud_url));
         line(5, format!("AdminUsername: {}", self.admin_username));
+        for (key, value) in &self.driver_parameters {
+            line(5, format!("{key}: {value}"));
+        }
         line(4, "ImageID: lab-image".into());
         line(4, format!("SSHPort: \"{}\"", facts.ssh_port));
         line(

@@ -291,6 +291,9 @@ impl Pool {
         }
         let Failure { class, message } = failure;
         if class == CloudErrorClass::OutcomeUnknown {
+            // It may be long until a list tells more, so that others are let go on, and another may try to boot.
+            self.probation.unsure();
+            self.holds.trial_over(&worker.instance_type.name, id);
             worker.tell(WorkerNews::CreateUnsure { message }, &mut self.desk);
             self.creates.unsure.insert(id, now);
             let grace = self.desk.settings.timing.fresh_grace;

@@ -29,6 +29,11 @@ impl Probation {
         self.at_once = FIRST;
     }
 
+    /// Nobody knows how a creation ended, and for a while it counts as under way: the others do not wait for that.
+    pub(crate) fn unsure(&mut self) {
+        self.at_once = self.at_once.saturating_add(1);
+    }
+
     /// How many may be under way.
     pub(crate) fn at_once(&self) -> usize {
         self.at_once

@@ -69,7 +69,7 @@ impl Settings {
     /// before they are listed, so waiting a minute for one that never comes costs whoever wants lists every few seconds
     /// all of that minute.
     pub(crate) fn list_call(&self) -> Duration {
-        const AT_LEAST: Duration = Duration::from_secs(15);
+        const AT_LEAST: Duration = Duration::from_secs(5);
         let longest = self.timing.repeatable_call();
         self.sync_interval.max(AT_LEAST).min(longest)
     }

@@ -108,9 +108,11 @@ fn a_type_that_keeps_failing_to_boot_is_paused_and_then_one_instance_tries() {
         183  created w7 i-7 10.0.0.7
         183  destroyed w7
         184  create small
-        184  created w8 i-8 10.0.0.8
-        185  probed w8 ok
-        185  show
+        185  create-fails w8 unknown
+        186  create small
+        186  created w9 i-9 10.0.0.9
+        187  probed w9 ok
+        187  show
         ",
         expect![[r#"
             0.000s listed
@@ -247,18 +249,28 @@ fn a_type_that_keeps_failing_to_boot_is_paused_and_then_one_instance_tries() {
             184.000s create small
                 hold small: boot-failing
               > create w8 small
-            184.000s created w8 i-8 10.0.0.8
-                w8 created as i-8 in 0ns
-              > attach w8 10.0.0.8
-              > probe w8 boot deploy list:IfBooted
-            185.000s probed w8 ok
-                w8 ssh up after 1s
-                w8 ready after 0ns
-                w8 boot Success
-                w8 booting -> idle: passed its probes
+            185.000s create-fails w8 unknown
+                w8 creation unsure: unknown
                 hold small: boot-failing ended
-            185.000s show
-                w8 i-8 small idle run takes-work known
+                hold small: create-failing until 186.000s
+            186.000s tick
+                hold small: create-failing ended
+            186.000s create small
+                hold small: boot-failing
+              > create w9 small
+            186.000s created w9 i-9 10.0.0.9
+                w9 created as i-9 in 0ns
+              > attach w9 10.0.0.9
+              > probe w9 boot deploy list:IfBooted
+            187.000s probed w9 ok
+                w9 ssh up after 1s
+                w9 ready after 0ns
+                w9 boot Success
+                w9 booting -> idle: passed its probes
+                hold small: boot-failing ended
+            187.000s show
+                w8 - small booting run will-take-work known
+                w9 i-9 small idle run takes-work known
                 limit Some(8)
         "#]],
     );

@@ -27,3 +27,18 @@ fn creations_at_once_are_limited_as_configured() {
     assert_eq!(open_calls(Some(2)), [2, 2, 2, 2, 1]);
     assert_eq!(open_calls(None), [5, 4, 3, 2, 1], "0 means no limit");
 }
+
+#[test]
+fn a_creation_of_unknown_outcome_lets_the_next_one_be_ordered() {
+    let mut pool = Script::with(|_| {});
+    pool.line("0 listed");
+    pool.line("0 create small");
+    let orders = |pool: &Script| pool.pool.snapshot().orders_at_once;
+    assert_eq!(orders(&pool), Some(1));
+    pool.line("1 create-fails w1 unknown");
+    assert_eq!(
+        orders(&pool),
+        Some(2),
+        "w1 may yet come, and takes one of them"
+    );
+}
