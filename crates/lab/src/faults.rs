@@ -65,9 +65,9 @@ kinds! {
     /// A create is refused for the account's quota before that is reached. Once: a dispatcher waits twice as long each time.
     CreateQuota => "create_quota", sure 1 of 12, some 0.0, many 0.0, at_most 1;
     /// A create is refused for lack of this type, of which there is none for a minute (facts §6.1). Each type once.
-    CreateTypeCapacity => "create_type_capacity", sure 2 of 10, some 0.01, many 0.0, at_most 3;
+    CreateTypeCapacity => "create_type_capacity", sure 1 of 20, some 0.01, many 0.0, at_most 1;
     /// A create is refused for lack of this quota group. Each group once.
-    CreateGroupCapacity => "create_group_capacity", sure 1 of 8, some 0.0, many 0.0, at_most 2;
+    CreateGroupCapacity => "create_group_capacity", sure 1 of 20, some 0.0, many 0.0, at_most 1;
     /// A create is carried out, its answer is lost.
     CreateAnswerLost => "create_answer_lost", sure 1 of 10, some 0.02, many 0.04, at_most 5;
     /// A create is never answered, and carried out late.
@@ -93,7 +93,7 @@ kinds! {
     /// A machine never boots.
     NeverBoots => "never_boots", sure 1 of 12, some 0.02, many 0.04, at_most 5;
     /// A whole type does not boot for a while (facts I6).
-    TypeDoesNotBoot => "type_does_not_boot", sure 1 of 6, some 0.0, many 0.0, at_most 1;
+    TypeDoesNotBoot => "type_does_not_boot", sure 1 of 12, some 0.0, many 0.0, at_most 1;
     /// A machine accepts connections and never speaks.
     SilentBoot => "silent_boot", sure 1 of 14, some 0.01, many 0.04, at_most 4;
     /// A machine's boot probe never succeeds.
