@@ -64,9 +64,9 @@ kinds! {
     CreateRateLimited => "create_rate_limited", sure 2 of 14, some 0.02, many 0.05, at_most 8;
     /// A create is refused for the account's quota before that is reached. Once: a dispatcher waits twice as long each time.
     CreateQuota => "create_quota", sure 1 of 12, some 0.0, many 0.0, at_most 1;
-    /// A create is refused for lack of this type, of which there is none for a minute (facts §6.1). Each type once.
+    /// A create is refused for lack of this type, of which there is none for a minute (facts §6.1). One type only: there are few.
     CreateTypeCapacity => "create_type_capacity", sure 1 of 20, some 0.01, many 0.0, at_most 1;
-    /// A create is refused for lack of this quota group. Each group once.
+    /// A create is refused for lack of this quota group. One group only.
     CreateGroupCapacity => "create_group_capacity", sure 1 of 20, some 0.0, many 0.0, at_most 1;
     /// A create is carried out, its answer is lost.
     CreateAnswerLost => "create_answer_lost", sure 1 of 10, some 0.02, many 0.04, at_most 5;
