@@ -6,6 +6,9 @@ use dispatch_model::{
     PoolSnapshot, QueueEntry, QueueSnapshot, Time, WorkerId, WorkerState, WorkerView,
 };
 
+/// Adopted workers answer within a moment. Those behind a lock found at the start wait so long for the sake of its turn.
+const USUAL: Duration = Duration::from_secs(5);
+
 /// Keeps account of the adopted workers that have not said yet what runs on them.
 ///
 /// Locks found at the start are neither used nor given back, and containers of which no runner has been seen are not
@@ -13,6 +16,8 @@ use dispatch_model::{
 /// out anew each time, never remembered: one that has been found alive meanwhile must not be touched (facts K2).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Recovery {
+    /// Until then what was found keeps its turn.
+    usual_until: Time,
     give_up_at: Time,
     unknown_patience: Duration,
     /// Until when a start that an earlier daemon has sent may still show, if any instance of its was found.
@@ -31,6 +36,7 @@ impl Recovery {
     /// must not count for ever).
     pub fn new(stale_lock_timeout: Duration, unknown_patience: Duration, now: Time) -> Recovery {
         Recovery {
+            usual_until: now + USUAL,
             give_up_at: now + stale_lock_timeout,
             unknown_patience,
             late_starts_until: now + stale_lock_timeout + stale_lock_timeout / 4,
@@ -44,6 +50,7 @@ impl Recovery {
     /// For those who have no past: whatever is found may be used at once.
     pub fn nothing() -> Recovery {
         Recovery {
+            usual_until: Time::ZERO,
             give_up_at: Time::ZERO,
             unknown_patience: Duration::ZERO,
             late_starts_until: Time::ZERO,
@@ -86,9 +93,10 @@ impl Recovery {
         }
     }
 
-    /// Until when silent workers are waited for, if any still are.
+    /// When waiting for silent workers comes to its next step, if any still are waited for.
     pub fn deadline(&self, now: Time) -> Option<Time> {
-        (self.over_since(now).is_none() && self.surveyed).then_some(self.give_up_at)
+        let usual = self.usual_until(now).unwrap_or(self.give_up_at);
+        (self.over_since(now).is_none() && self.surveyed).then_some(usual.min(self.give_up_at))
     }
 
     /// Whether the queue must be listed anew before everything that was found at the start can be dealt with.
@@ -115,6 +123,11 @@ impl Recovery {
     /// Whether a lock found at the start is as good as a new one: no runner of an earlier daemon hides behind it.
     pub(crate) fn may_use(&self, entry: &QueueEntry, now: Time) -> bool {
         self.silent.is_empty() && self.trusts(entry, now)
+    }
+
+    /// Until when a lock found at the start that may not be used yet keeps its turn; `None`: it has had time enough.
+    pub(crate) fn usual_until(&self, now: Time) -> Option<Time> {
+        (now < self.usual_until).then_some(self.usual_until)
     }
 
     /// Whether this worker may still turn out to run a container of which nothing is known, and until when.

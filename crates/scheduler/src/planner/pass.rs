@@ -220,6 +220,10 @@ impl<'a> Pass<'a> {
                 });
             }
             Creatable::Type(instance_type) => match self.creation.obstacle() {
+                None if self.is_long_unclear(index) => {
+                    self.wait_for_release(self.recovery.deadline(self.now.time));
+                    self.waits[index] = Some(Wait::Recovering);
+                }
                 None => {
                     self.creation.count();
                     let later = !self.is_locked_long_since(index) && !self.creation.may_order();
@@ -241,6 +245,16 @@ impl<'a> Pass<'a> {
         entry.busy && self.now.time >= patient_until
     }
 
+    /// Whether an earlier daemon locked a container and it takes long to learn what became of that (facts K2): others
+    /// are not to wait for its turn.
+    fn is_long_unclear(&self, index: usize) -> bool {
+        let entry = self.entries[index];
+        if entry.busy || entry.state != ContainerState::Locked || self.is_usable(entry) {
+            return false;
+        }
+        self.recovery.usual_until(self.now.time).is_none()
+    }
+
     /// Gives a container room, and orders what brings it there.
     fn map(&mut self, index: usize, place_index: usize) {
         let entry = self.entries[index];
@@ -253,13 +267,15 @@ impl<'a> Pass<'a> {
         // An attempt is not risked on an instance that may never answer again, nor more than one on an instance that
         // the account may not allow.
         let risky = self.pool.orders_at_once.is_some() && place.is_unsure();
-        // Nor on anything but a ready worker while those that were found have not said what runs on them: the room
-        // that they seem to have may be taken.
+        // Nor on those that were found while these have not said what runs on them: the room that they seem to have
+        // may be taken; nor, for a moment, on new ones.
         let recovering = self.recovery.over_since(self.now.time).is_none();
         let lock = match readiness {
             Readiness::Ready => true,
             Readiness::Coming | Readiness::New => {
-                !was_ready && !place.later && !recovering && (!risky || place.mapped == 1)
+                let soon_clear = self.recovery.usual_until(self.now.time).is_some();
+                let unknown = recovering && (worker.is_some() || soon_clear);
+                !was_ready && !place.later && !unknown && (!risky || place.mapped == 1)
             }
         };
         let order = worker.is_none() && !place.later;
@@ -286,7 +302,8 @@ impl<'a> Pass<'a> {
                 self.plan.lock.push(entry.id.clone());
             }
         } else if !usable {
-            self.wait_for_release(self.recovery.deadline(self.now.time));
+            let (recovery, now) = (self.recovery, self.now.time);
+            self.wait_for_release(recovery.usual_until(now).or(recovery.deadline(now)));
         } else if let (Some(worker), Readiness::Ready) = (worker, readiness) {
             self.plan.start.push((entry.id.clone(), worker));
         } else if order && self.places.order(place_index) {

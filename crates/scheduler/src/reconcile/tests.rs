@@ -6,7 +6,7 @@ use dispatch_model::{Time, WorkerId, WorkerState};
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::testing::{Situation, at};
+use crate::testing::{Situation, at, write_plan};
 
 #[track_caller]
 fn check(situation: &str, expected: Expect) {
@@ -290,7 +290,7 @@ fn a_lock_found_at_the_start_waits_for_every_worker_and_then_for_a_fresh_list() 
     );
     restart.list(1);
     expect![[r#"
-        again at 60.000s
+        again at 5.000s
         start b on w1
     "#]]
     .assert_eq(&restart.at(2));
@@ -465,4 +465,32 @@ fn reasons_are_told_in_words_for_their_readers() {
         the container is queued again
         an earlier dispatcher locked it and its runner was not found"#]]
     .assert_eq(&reasons.join("\n"));
+}
+
+#[test]
+fn those_behind_a_lock_found_at_the_start_do_not_wait_for_long() {
+    let mut restart = Restart::new(
+        "
+        orders max=1
+        worker 1 type4 unknown silent
+        locked a found p3 on=type8
+        queued b p2 on=type8
+        ",
+    );
+    restart.list(0);
+    restart.at(4);
+    expect![[r#"
+        a: Recovering
+        b: waits for a new type8
+        again at 5.000s
+    "#]]
+    .assert_eq(&write_plan(&restart.situation.plan()));
+    restart.at(5);
+    expect![[r#"
+        lock b
+        a: Recovering
+        b: waits for a new type8
+        again at 60.000s
+    "#]]
+    .assert_eq(&write_plan(&restart.situation.plan()));
 }
