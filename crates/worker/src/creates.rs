@@ -18,6 +18,8 @@ use crate::{
     worker::{Worker, WorkerEvent},
 };
 
+/// A cloud answers a creation within seconds. One that takes longer does not hold up the others (facts P7).
+const USUAL_ANSWER: Duration = Duration::from_secs(2);
 /// For how long the answer to a call is still of use after its ticket has been given up.
 const LATE_ANSWERS: Duration = Duration::from_secs(3600);
 
@@ -47,11 +49,19 @@ impl Creates {
         self.unsure.contains_key(&worker)
     }
 
-    pub(crate) fn deadline(&self) -> Option<Time> {
+    pub(crate) fn deadline(&self, now: Time) -> Option<Time> {
         // All calls have the same deadline, so the first that was sent is the first to be overdue.
         let overdue = self.sent.values().next().map(|sent| sent.open.overdue_at);
         let late = self.late.values().next().map(|since| *since + LATE_ANSWERS);
-        [overdue, late].into_iter().flatten().min()
+        let slow_at = |sent: &Sent| sent.open.asked_at + USUAL_ANSWER;
+        let next_slow = self.sent.values().map(slow_at).find(|at| *at > now);
+        [overdue, late, next_slow].into_iter().flatten().min()
+    }
+
+    /// Calls under way that take longer than usual.
+    pub(crate) fn slow(&self, now: Time) -> usize {
+        let is_slow = |sent: &&Sent| sent.open.asked_at + USUAL_ANSWER <= now;
+        self.sent.values().take_while(is_slow).count()
     }
 
     fn call_of(&self, worker: WorkerId) -> Option<Time> {

@@ -116,7 +116,11 @@ impl Pool {
     /// When to send `Event::Tick` if nothing else happens first.
     pub fn deadline(&self) -> Option<Time> {
         let worker = self.timers.first().map(|(at, _)| *at);
-        let others = [self.creates.deadline(), self.holds.deadline(), worker];
+        let others = [
+            self.creates.deadline(self.desk.time()),
+            self.holds.deadline(),
+            worker,
+        ];
         let first = others.into_iter().flatten().min();
         Some(first.map_or(self.lists.deadline(), |at| at.min(self.lists.deadline())))
     }
@@ -445,7 +449,7 @@ impl Pool {
         let limit = self.holds.limit();
         self.revision += u64::from(limit != self.snapshot.instance_limit);
         self.snapshot.instance_limit = limit;
-        let at_once = Some(self.probation.at_once());
+        let at_once = Some(self.probation.at_once() + self.creates.slow(now));
         self.revision += u64::from(at_once != self.snapshot.orders_at_once);
         self.snapshot.orders_at_once = at_once;
     }

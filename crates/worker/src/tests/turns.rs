@@ -42,3 +42,22 @@ fn a_creation_of_unknown_outcome_lets_the_next_one_be_ordered() {
         "w1 may yet come, and takes one of them"
     );
 }
+
+#[test]
+fn a_creation_without_an_answer_lets_the_next_one_be_ordered_after_two_seconds() {
+    let mut pool = Script::with(|_| {});
+    pool.line("0 listed");
+    pool.line("1 create small");
+    let orders = |pool: &Script| pool.pool.snapshot().orders_at_once;
+    assert_eq!(orders(&pool), Some(1));
+    let deadline = pool.pool.deadline();
+    assert_eq!(
+        deadline.map(|at| at.since(dispatch_model::Time::ZERO).as_secs()),
+        Some(3),
+        "nothing else may wake the pool"
+    );
+    pool.line("3 tick");
+    assert_eq!(orders(&pool), Some(2));
+    pool.line("4 created w1 i-1 10.0.0.1");
+    assert_eq!(orders(&pool), Some(2), "it has worked, and is slow no more");
+}
