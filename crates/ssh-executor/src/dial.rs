@@ -31,8 +31,16 @@ pub(crate) struct Destination {
     pub(crate) secret: Option<InstanceSecret>,
     /// The host key that was verified before.
     pub(crate) verified: Option<HostKey>,
-    /// For TCP and banner together, while the instance is expected to boot.
-    pub(crate) reach: Option<Duration>,
+    pub(crate) patience: Patience,
+}
+
+/// How long to wait before the handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// For the TCP connection.
+    pub(crate) connect: Duration,
+    /// For the server's banner.
+    pub(crate) banner: Duration,
 }
 
 /// A verified connection.
@@ -44,16 +52,20 @@ pub(crate) struct Dialled {
 /// Why there is none.
 pub(crate) struct NotDialled {
     pub(crate) error: ExecError,
-    /// Nothing answered in time; more patience might help.
-    pub(crate) was_slow: bool,
+    /// More patience might help.
+    pub(crate) late: Option<Late>,
+}
+
+/// What did not come in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    Connection,
+    Banner,
 }
 
 impl From<ExecError> for NotDialled {
     fn from(error: ExecError) -> Self {
-        Self {
-            error,
-            was_slow: false,
-        }
+        Self { error, late: None }
     }
 }
 
@@ -75,18 +87,7 @@ pub(crate) async fn dial(
         reason,
     };
 
-    let stream = match destination.reach {
-        Some(reach) => match timeout(reach, reach_banner(shared, &endpoint)).await {
-            Ok(reached) => reached?,
-            Err(_) => {
-                return Err(slow(failed(format!(
-                    "no SSH server within {} ms",
-                    reach.as_millis()
-                ))));
-            }
-        },
-        None => reach_banner(shared, &endpoint).await?,
-    };
+    let stream = reach_banner(&endpoint, destination.patience).await?;
     let turn = timeout(settings.gate, shared.gate.acquire())
         .await
         .map_err(|_| {
@@ -134,33 +135,26 @@ pub(crate) async fn dial(
     Ok(Dialled { lane, key })
 }
 
-fn slow(error: ExecError) -> NotDialled {
-    NotDialled {
-        error,
-        was_slow: true,
-    }
-}
-
 /// Connects and waits until the server begins to speak. Takes none of the turns at the handshake.
-async fn reach_banner(shared: &Shared, endpoint: &Endpoint) -> Result<TcpStream, NotDialled> {
-    let settings = &shared.settings;
+async fn reach_banner(endpoint: &Endpoint, patience: Patience) -> Result<TcpStream, NotDialled> {
     let failed = |reason: String| ExecError::Connect {
         address: endpoint.to_string(),
         reason,
     };
-    let late = |what: &str, limit: Duration| {
-        slow(failed(format!("{what} within {} ms", limit.as_millis())))
+    let too_late = |late: Late, what: &str, limit: Duration| NotDialled {
+        error: failed(format!("{what} within {} ms", limit.as_millis())),
+        late: Some(late),
     };
     let stream = timeout(
-        settings.connect,
+        patience.connect,
         TcpStream::connect((endpoint.host.as_str(), endpoint.port)),
     )
     .await
-    .map_err(|_| late("no TCP connection", settings.connect))?
+    .map_err(|_| too_late(Late::Connection, "no TCP connection", patience.connect))?
     .map_err(|error| failed(error.to_string()))?;
-    let n = timeout(settings.banner, stream.peek(&mut [0]))
+    let n = timeout(patience.banner, stream.peek(&mut [0]))
         .await
-        .map_err(|_| late("the server says nothing", settings.banner))?
+        .map_err(|_| too_late(Late::Banner, "the server says nothing", patience.banner))?
         .map_err(|error| failed(error.to_string()))?;
     if n == 0 {
         return Err(failed("the server closed the connection at once".to_owned()).into());

@@ -13,15 +13,16 @@ use tokio::{
 };
 
 use crate::{
-    dial::{Destination, Dialled, NotDialled, dial},
+    dial::{Destination, Dialled, Late, NotDialled, Patience, dial},
     executor::Shared,
     job::Lane,
     pause::Pause,
     verify::HostKey,
 };
 
-/// So many attempts that ended in a time-out add one more `boot_reach` to the patience.
-const SLOW_ATTEMPTS_PER_REACH: u32 = 10;
+/// So many attempts that reached nobody in time add one more `boot_reach` to the patience. A server that is reached and
+/// says nothing gets one more each time: it is there, and slow.
+const UNREACHED_PER_REACH: u32 = 10;
 
 /// The state of one instance's handle. Attempts hold it too.
 pub(crate) struct Link {
@@ -42,7 +43,9 @@ struct State {
     pause: Pause,
     /// Whether there was ever a connection to this address.
     was_up: bool,
-    n_slow: u32,
+    /// Attempts since the last that went well: without a connection in time, without a banner in time.
+    n_unreached: u32,
+    n_silent: u32,
 }
 
 /// An attempt under way, which all callers wait for (facts X7).
@@ -71,7 +74,8 @@ impl Link {
             verified: None,
             pause: Pause::default(),
             was_up: false,
-            n_slow: 0,
+            n_unreached: 0,
+            n_silent: 0,
         };
         Self {
             shared,
@@ -98,7 +102,8 @@ impl Link {
             address.clone_into(&mut state.address);
             state.pause.over();
             state.was_up = false;
-            state.n_slow = 0;
+            state.n_unreached = 0;
+            state.n_silent = 0;
         }
     }
 
@@ -227,15 +232,24 @@ impl Link {
     fn destination(&self) -> Destination {
         let state = self.state();
         let settings = &self.shared.settings;
-        let reach = settings
-            .boot_reach
-            .saturating_mul(1 + state.n_slow / SLOW_ATTEMPTS_PER_REACH)
-            .min(settings.connect + settings.banner);
+        let patience = if state.was_up {
+            Patience {
+                connect: settings.connect,
+                banner: settings.banner,
+            }
+        } else {
+            let reaches = |n: u32| settings.boot_reach.saturating_mul(1 + n);
+            let unreached = state.n_unreached / UNREACHED_PER_REACH;
+            Patience {
+                connect: reaches(unreached).min(settings.connect),
+                banner: reaches(state.n_silent).min(settings.banner),
+            }
+        };
         Destination {
             address: state.address.clone(),
             secret: self.secret.clone(),
             verified: state.verified.clone(),
-            reach: (!state.was_up).then_some(reach),
+            patience,
         }
     }
 
@@ -287,12 +301,13 @@ impl Link {
                     state.verified = Some(key);
                     state.pause.over();
                     state.was_up = true;
-                    state.n_slow = 0;
+                    state.n_unreached = 0;
+                    state.n_silent = 0;
                     state.lane = Some(lane.clone());
                 }
                 Ok(lane)
             }
-            Err(NotDialled { error, was_slow }) => {
+            Err(NotDialled { error, late }) => {
                 if is_present {
                     let settings = &self.shared.settings;
                     #[expect(
@@ -300,7 +315,11 @@ impl Link {
                         reason = "spreads instances that failed together; nothing is decided by it"
                     )]
                     let luck = rand::random::<f64>();
-                    state.n_slow = state.n_slow.saturating_add(u32::from(was_slow));
+                    match late {
+                        Some(Late::Connection) => state.n_unreached += 1,
+                        Some(Late::Banner) => state.n_silent += 1,
+                        None => {}
+                    }
                     state.pause.failed(
                         error.clone(),
                         settings.pause_min,

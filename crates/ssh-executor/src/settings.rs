@@ -10,8 +10,8 @@ pub struct Settings {
     pub user: String,
     /// Where to connect if the address names no port (facts §2.6 SSHPort; see [`port`]).
     pub default_port: u16,
-    /// For the TCP connection and the server's banner together while an instance is expected to boot, that is until
-    /// it was connected for the first time. Grows by itself when nothing but time-outs comes of it.
+    /// For the TCP connection, and for the server's banner, while an instance is expected to boot, that is until it was
+    /// connected for the first time. Grows by itself, up to `connect` and `banner`, when they come too late.
     pub boot_reach: Duration,
     /// For the TCP connection, afterwards.
     pub connect: Duration,

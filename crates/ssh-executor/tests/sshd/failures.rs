@@ -198,7 +198,9 @@ async fn a_server_that_never_speaks_costs_no_turn_at_the_handshake() {
         .expect("not held up");
     let error = waiting.await.expect("no panic").expect_err("never spoke");
     assert!(
-        error.to_string().contains("no SSH server within 1000 ms"),
+        error
+            .to_string()
+            .contains("the server says nothing within 1000 ms"),
         "{error}"
     );
 }
@@ -271,6 +273,24 @@ async fn after_a_failure_commands_pause_and_connect_does_not() {
             n_accepted.load(Ordering::Relaxed),
             n,
             "whoever asks to connect is obeyed"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_booting_server_that_is_slow_to_speak_is_given_more_time_with_each_attempt() {
+    let (silent, _) = taciturn("");
+    let connection = connection_to(&silent, Some(SECRET), |settings| {
+        settings.boot_reach = ms(20);
+        settings.banner = ms(70);
+    });
+    for patience in ["20 ms", "40 ms", "60 ms", "70 ms", "70 ms"] {
+        let error = connection.connect(PLENTY).await.expect_err("never spoke");
+        assert!(
+            error
+                .to_string()
+                .ends_with(&format!("the server says nothing within {patience}")),
+            "{error}"
         );
     }
 }
