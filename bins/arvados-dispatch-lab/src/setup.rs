@@ -26,9 +26,13 @@ pub(crate) fn lab(seed: u64, faults: Level) -> Lab {
     settings.vm.port = 0;
     settings.cloud.bystanders = 1;
     settings.runner.run_ms = Span::between(500, 2500);
-    // Two quota groups, so that a lack of capacity in one leaves the other.
-    for big in settings.instance_types.iter_mut().filter(|t| t.vcpus >= 6) {
-        big.provider_type = format!("big.{}", big.vcpus);
+    // Three quota groups, so that a lack of capacity in one leaves others.
+    for one in &mut settings.instance_types {
+        match one.vcpus {
+            6..=8 => one.provider_type = format!("big.{}", one.vcpus),
+            9.. => one.provider_type = format!("huge.{}", one.vcpus),
+            _ => {}
+        }
     }
     if faults == Level::Many {
         // As in facts §6.1: one type is never to be had, and the account is small.
@@ -84,6 +88,8 @@ pub(crate) fn config(
         containers: vec![
             line("StaleLockTimeout", "10s"),
             line("MaxDispatchAttempts", "10"),
+            // The next size but one may take the place of what is not to be had.
+            line("MaximumPriceFactor", "2.1"),
         ],
         ..ClusterConfig::default()
     }

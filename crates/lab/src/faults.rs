@@ -65,9 +65,9 @@ kinds! {
     /// A create is refused for the account's quota before that is reached. Once: a dispatcher waits twice as long each time.
     CreateQuota => "create_quota", sure 1 of 12, some 0.0, many 0.0, at_most 1;
     /// A create is refused for lack of this type, of which there is none for a minute (facts §6.1). One type only: there are few.
-    CreateTypeCapacity => "create_type_capacity", sure 1 of 20, some 0.01, many 0.0, at_most 1;
+    CreateTypeCapacity => "create_type_capacity", sure 1 of 10, some 0.01, many 0.0, at_most 1;
     /// A create is refused for lack of this quota group. One group only.
-    CreateGroupCapacity => "create_group_capacity", sure 1 of 20, some 0.0, many 0.0, at_most 1;
+    CreateGroupCapacity => "create_group_capacity", sure 1 of 10, some 0.0, many 0.0, at_most 1;
     /// A create is carried out, its answer is lost.
     CreateAnswerLost => "create_answer_lost", sure 1 of 10, some 0.02, many 0.04, at_most 5;
     /// A create is never answered, and carried out late.
@@ -91,15 +91,15 @@ kinds! {
     /// The cloud answers slowly.
     CloudSlow => "cloud_slow", sure 2 of 12, some 0.01, many 0.03, at_most 10;
     /// A machine never boots.
-    NeverBoots => "never_boots", sure 1 of 12, some 0.02, many 0.04, at_most 5;
+    NeverBoots => "never_boots", sure 1 of 16, some 0.02, many 0.01, at_most 3;
     /// A whole type does not boot for a while (facts I6).
     TypeDoesNotBoot => "type_does_not_boot", sure 1 of 12, some 0.0, many 0.0, at_most 1;
     /// A machine accepts connections and never speaks.
-    SilentBoot => "silent_boot", sure 1 of 14, some 0.01, many 0.04, at_most 4;
+    SilentBoot => "silent_boot", sure 1 of 18, some 0.01, many 0.01, at_most 3;
     /// A machine's boot probe never succeeds.
-    BootProbeFails => "boot_probe_fails", sure 1 of 16, some 0.01, many 0.04, at_most 4;
+    BootProbeFails => "boot_probe_fails", sure 1 of 20, some 0.01, many 0.01, at_most 3;
     /// A machine shows another secret than it was given.
-    WrongSecret => "wrong_secret", sure 1 of 18, some 0.0, many 0.03, at_most 3;
+    WrongSecret => "wrong_secret", sure 1 of 22, some 0.0, many 0.01, at_most 3;
     /// A machine has no runner and takes none (facts §6.1: one in seven).
     RunnerMissing => "runner_missing", sure 1 of 12, some 0.01, many 0.1, at_most 8;
     /// A machine's handshakes are slow.
