@@ -1,5 +1,7 @@
 //! `soak`: repeats tests and demo many times, then measures, for finding what fails rarely.
 
+use std::{ops::RangeInclusive, sync::Mutex};
+
 use anyhow::{Result, bail};
 
 use crate::{
@@ -22,6 +24,9 @@ pub(crate) struct Args {
     /// Demos on real sshd processes with some faults, with the seeds 1, 2, … They need root.
     #[arg(long, default_value_t = 3)]
     sshd_seeds: u64,
+    /// Demos that run at once: they mostly wait.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=16))]
+    demos_at_once: u64,
     /// Leave out the tests that need a cloud's SDK, whose compilation takes minutes.
     #[arg(long)]
     no_sdk: bool,
@@ -45,11 +50,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             test::test(open_ssl, !args.no_sdk, &[])
         });
     }
-    for seed in 1..=args.seeds {
-        attempt(format!("demo, seed {seed} of {}", args.seeds), &|| {
+    let name = format!("demos, seeds 1 to {}", args.seeds);
+    attempt(name, &|| {
+        at_once(args.demos_at_once, 1..=args.seeds, &|seed| {
             demo::check(&built, Vms::Simulated, seed)
-        });
-    }
+        })
+    });
     for seed in 1..=args.sshd_seeds {
         let name = format!("demo with sshd, seed {seed} of {}", args.sshd_seeds);
         attempt(name, &|| demo::check(&built, Vms::Sshd, seed));
@@ -65,4 +71,54 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Does `work` for each number, so many at a time; names all that failed.
+fn at_once(
+    most: u64,
+    numbers: RangeInclusive<u64>,
+    work: &(dyn Fn(u64) -> Result<()> + Sync),
+) -> Result<()> {
+    let left = Mutex::new(numbers);
+    let failures = Mutex::new(vec![]);
+    let next = || left.lock().expect("nobody panicked").next();
+    std::thread::scope(|scope| {
+        for _ in 0..most {
+            scope.spawn(|| {
+                while let Some(number) = next() {
+                    if let Err(error) = work(number) {
+                        let line = format!("{error:#}");
+                        println!("{line}");
+                        failures.lock().expect("nobody panicked").push(line);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("nobody panicked");
+    if !failures.is_empty() {
+        bail!("{}", failures.join("; "));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_number_has_its_turn_and_failures_are_named() {
+        let seen = Mutex::new(vec![]);
+        let outcome = at_once(3, 1..=7, &|number| {
+            seen.lock().unwrap().push(number);
+            if number == 4 {
+                bail!("4 is out of order");
+            }
+            Ok(())
+        });
+        let mut seen = seen.into_inner().unwrap();
+        seen.sort_unstable();
+        assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(outcome.unwrap_err().to_string(), "4 is out of order");
+    }
 }
