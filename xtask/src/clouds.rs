@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::tree::root;
+use crate::tree::target;
 
 /// What to add to a cargo command over the whole workspace, so that each SDK is built once for all that need it.
 pub(crate) const CARGO_ARGS: [&str; 2] = [
@@ -24,9 +24,7 @@ pub(crate) const REPORTS_VARIABLE: &str = "DISPATCH_CONFORMANCE_REPORTS";
 
 /// An empty folder for the reports of drivers.
 pub(crate) fn fresh_reports() -> Result<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |dir| root().join(dir));
-    let folder = target.join("conformance");
+    let folder = target().join("conformance");
     if folder.exists() {
         fs::remove_dir_all(&folder).context("remove the reports of the last run")?;
     }

@@ -37,6 +37,11 @@ pub(crate) fn execute(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// The same without a word, unless it fails.
+pub(crate) fn execute_quietly(command: &mut Command) -> Result<()> {
+    output(command).map(drop)
+}
+
 /// Runs it, hands on each line of its standard output while it appears, and tells whether it succeeded.
 pub(crate) fn run_reading_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bool> {
     announce(command);

@@ -14,7 +14,7 @@ use crate::{
     command::{cargo, command, execute, run_reading_lines},
     setup::{self, OpenSsl, Purpose},
     step::{human, step},
-    tree::root,
+    tree::target,
 };
 
 /// Arguments of the demo; `cargo xtask demo --help` shows this, `cargo xtask demo -- --help` the demo's own.
@@ -59,10 +59,8 @@ pub(crate) fn build(open_ssl: OpenSsl) -> Result<Built> {
         "arvados-dispatch-ctl",
     ];
     execute(cargo(["build", "--release"]).args(others))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |dir| root().join(dir));
     Ok(Built {
-        folder: target.join("release"),
+        folder: target().join("release"),
     })
 }
 

@@ -13,6 +13,8 @@ mod clouds;
 mod command;
 mod demo;
 mod deny;
+mod dist;
+mod packages;
 mod python;
 mod setup;
 mod soak;
@@ -46,6 +48,10 @@ enum Chore {
     Test(test::Args),
     /// Build the dispatcher and the lab, and watch one dispatch containers on the other.
     Demo(demo::Args),
+    /// Build the packages that operators install, and a tarball.
+    Dist(dist::Args),
+    /// Install the packages in a clean root, run, upgrade and remove them; execute the book's quick start.
+    Packages(packages::Args),
     /// Run everything that CI runs.
     Ci(ci::Args),
     /// Measure the dispatcher's speeds against the lab.
@@ -61,6 +67,8 @@ fn main() -> ExitCode {
         Chore::Setup(args) => setup::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Demo(args) => demo::run(&args),
+        Chore::Dist(args) => dist::run(&args),
+        Chore::Packages(args) => packages::run(&args),
         Chore::Ci(args) => ci::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Soak(args) => soak::run(&args),

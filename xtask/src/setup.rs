@@ -23,7 +23,9 @@ pub(crate) struct Args {
 pub(crate) enum Purpose {
     /// Compile and run the product.
     Build,
-    /// Run all tests as well.
+    /// Make packages as well.
+    Dist,
+    /// Run all tests as well; packages are tested, too.
     Test,
 }
 
@@ -94,6 +96,24 @@ const NEEDS: &[Need] = &[
         present: || installed("cc"),
     },
     OPEN_SSL,
+    Need {
+        what: "Debian's tools for packages (dpkg-deb, dpkg-shlibdeps, strip)",
+        purpose: Purpose::Dist,
+        packages: &["dpkg-dev", "binutils"],
+        present: || installed("dpkg-deb") && installed("dpkg-shlibdeps") && installed("strip"),
+    },
+    Need {
+        what: "systemd-analyze (judges the unit)",
+        purpose: Purpose::Test,
+        packages: &["systemd"],
+        present: || installed("systemd-analyze"),
+    },
+    Need {
+        what: "adduser (the packages make a user with it)",
+        purpose: Purpose::Test,
+        packages: &["adduser"],
+        present: || installed("adduser"),
+    },
     Need {
         what: "an SSH server (for VMs that are real sshd processes)",
         purpose: Purpose::Test,

@@ -21,6 +21,28 @@ pub(crate) fn root() -> &'static Path {
     &ROOT
 }
 
+/// Where cargo puts what it builds.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// The version of the workspace.
+pub(crate) fn packages_version() -> Result<String> {
+    let metadata = output(&mut cargo([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("read cargo's metadata")?;
+    let packages = metadata["packages"].as_array();
+    let version = packages.and_then(|packages| packages.first()?["version"].as_str());
+    version
+        .map(str::to_owned)
+        .context("cargo's metadata names no version")
+}
+
 /// One text file of the tree.
 pub(crate) struct SourceFile {
     /// Relative to the top, with `/`.

@@ -4,6 +4,12 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// Version and build, as `cargo xtask dist` writes them.
+pub(crate) const VERSION: &str = match option_env!("DISPATCH_BUILD") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (development build)"),
+};
+
 /// Runs an Arvados cluster's containers on cloud VMs.
 ///
 /// Watches the container queue, creates instances when the ones it has are full, starts a crunch-run process for each
@@ -11,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[derive(Parser, Debug)]
 #[command(
     name = "arvados-dispatch-cloud",
-    version,
+    version = VERSION,
     args_conflicts_with_subcommands = true
 )]
 pub(crate) struct Cli {

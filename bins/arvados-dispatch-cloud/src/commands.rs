@@ -14,7 +14,7 @@ use dispatch_dispatcher::{Environment, Start};
 use dispatch_telemetry::{LogSettings, Metrics};
 
 use crate::{
-    cli::{Cli, CloudtestArgs, Command, ConfigArgs, DumpArgs, RunArgs, Syntax},
+    cli::{self, Cli, CloudtestArgs, Command, ConfigArgs, DumpArgs, RunArgs, Syntax},
     cloudtest, drivers, files,
     interrupts::Interrupts,
 };
@@ -54,7 +54,7 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     metrics.config(&loaded.sha256, loaded.source_timestamp, wall());
-    metrics.version(env!("CARGO_PKG_VERSION"));
+    metrics.version(cli::VERSION);
     let start = Start {
         loaded,
         drivers: drivers::all(),

@@ -5,11 +5,17 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
+/// Version and build, as `cargo xtask dist` writes them.
+const VERSION: &str = match option_env!("DISPATCH_BUILD") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (development build)"),
+};
+
 /// Show and steer the instances and containers of an Arvados cloud dispatcher.
 #[derive(Debug, Parser)]
 #[command(
     name = "arvados-dispatch-ctl",
-    version,
+    version = VERSION,
     disable_help_subcommand = true,
     after_help = TEACHING,
     after_long_help = TEACHING

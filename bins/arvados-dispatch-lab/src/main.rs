@@ -11,9 +11,15 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use stop::Stop;
 
+/// Version and build, as `cargo xtask dist` writes them.
+const VERSION: &str = match option_env!("DISPATCH_BUILD") {
+    Some(version) => version,
+    None => concat!(env!("CARGO_PKG_VERSION"), " (development build)"),
+};
+
 /// A simulated Arvados cluster on loopback addresses.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "arvados-dispatch-lab", version = VERSION, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use dispatch_lab::{faults::Level, settings::Settings};
+use dispatch_lab_net::{Ec2Api, Ec2Settings};
 
 use crate::{display::say, setup, stop::Stop};
 
@@ -34,6 +35,12 @@ pub(crate) struct Arguments {
     /// What the virtual machines are: in-process, or sshd (real OpenSSH servers; needs root).
     #[arg(long, default_value = "in-process", value_parser = ["in-process", "sshd"])]
     vms: String,
+    /// Which cloud the dispatcher shall see: the lab's own, or Amazon EC2, as the lab plays it.
+    #[arg(long, default_value = "lab", value_parser = ["lab", "ec2"])]
+    cloud: String,
+    /// Where to write variables for the dispatcher's environment (where EC2 is) and for yours (where the control API is).
+    #[arg(long, value_name = "FILE")]
+    environment: Option<PathBuf>,
     /// Submit so many containers of the mixed load at once.
     #[arg(long, default_value_t = 0, value_parser = setup::parse_containers)]
     containers: usize,
@@ -74,6 +81,10 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         arguments.runner.as_deref(),
         real,
     );
+    let ec2 = arguments.cloud == "ec2";
+    if ec2 {
+        setup::as_ec2(&mut lab.config);
+    }
     if arguments.plain_http {
         lab.scheme = dispatch_lab_net::Scheme::Http;
     }
@@ -81,16 +92,35 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         lab.settings = patched(&lab.settings, path)?;
     }
     let lab = lab.start().await?;
+    // It ends when it is dropped.
+    let ec2 = if ec2 {
+        Some(lab.serve_ec2(Ec2Settings::default()).await?)
+    } else {
+        None
+    };
     std::fs::write(&arguments.config, lab.config_yaml()).with_context(|| {
         format!(
             "cannot write {}; name another file with --config",
             arguments.config.display()
         )
     })?;
+    let environment = environment(&lab.control_url(), ec2.as_ref().map(Ec2Api::url));
+    if let Some(path) = &arguments.environment {
+        let written = std::fs::write(path, &environment);
+        written.with_context(|| {
+            format!(
+                "cannot write {}; name another file with --environment",
+                path.display()
+            )
+        })?;
+    }
     lab.world(|world, now| world.submit_mixed(arguments.containers, now));
     say(&format!("configuration  {}", arguments.config.display()));
     say(&format!("Arvados API    {}", lab.api_url()));
     say(&format!("cloud API      {}", lab.cloud_url()));
+    if let Some(ec2) = &ec2 {
+        say(&format!("EC2 API        {}", ec2.url()));
+    }
     say(&format!("control API    {}", lab.control_url()));
     say(&format!(
         "try            arvados-dispatch-cloud run --config {}",
@@ -98,6 +128,18 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     ));
     // Until somebody wants the end: then this is dropped where it waits, the lab before its machines' files.
     std::future::pending().await
+}
+
+/// Lines for an environment file.
+fn environment(control_url: &str, ec2_url: Option<&str>) -> String {
+    let mut lines = format!("LAB_CONTROL_URL={control_url}\n");
+    if let Some(url) = ec2_url {
+        // This host's own role, if it has one, is nobody's business here.
+        lines.push_str(&format!(
+            "AWS_ENDPOINT_URL={url}\nAWS_EC2_METADATA_DISABLED=true\n"
+        ));
+    }
+    lines
 }
 
 fn patched(settings: &Settings, path: &std::path::Path) -> anyhow::Result<Settings> {

@@ -4,6 +4,9 @@ use std::fmt::Write;
 
 use dispatch_lab::settings::InstanceType;
 
+/// The driver of the lab's own cloud API.
+const LAB: &str = "lab";
+
 /// What goes into the configuration beside the lab's own addresses. Times are written as Arvados writes them ("10s").
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
@@ -15,6 +18,8 @@ pub struct ClusterConfig {
     pub admin_username: String,
     /// DeployRunnerBinary; "" deploys none.
     pub deploy_runner_binary: String,
+    /// The driver: `lab` finds the lab's cloud by itself, any other by its own parameters or environment.
+    pub driver: String,
     /// Further lines under `DriverParameters`: key and value in YAML.
     pub driver_parameters: Vec<(String, String)>,
     /// Further lines under `Containers.CloudVMs`: key and value in YAML.
@@ -30,6 +35,7 @@ impl Default for ClusterConfig {
             management_token: "labmanagementtoken0000000000000000000000000000000".into(),
             admin_username: "crunch".into(),
             deploy_runner_binary: String::new(),
+            driver: LAB.into(),
             driver_parameters: Vec::new(),
             cloud_vms: Vec::new(),
             containers: Vec::new(),
@@ -79,9 +85,11 @@ impl ClusterConfig {
         }
         line(3, "CloudVMs:".into());
         line(4, "Enable: true".into());
-        line(4, "Driver: lab".into());
+        line(4, format!("Driver: {}", self.driver));
         line(4, "DriverParameters:".into());
-        line(5, format!("Endpoint: {}", facts.cloud_url));
+        if self.driver == LAB {
+            line(5, format!("Endpoint: {}", facts.cloud_url));
+        }
         line(5, format!("AdminUsername: {}", self.admin_username));
         for (key, value) in &self.driver_parameters {
             line(5, format!("{key}: {value}"));
