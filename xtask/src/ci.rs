@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 .env("RUSTDOCFLAGS", "--deny warnings"),
         )
     });
-    report.attempt("test", || test::test(open_ssl, true, &[]));
+    report.attempt("test", || test::all(open_ssl, true));
     if !args.quick
         && let Some(built) = report.attempt("build", || demo::build(open_ssl))
     {

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     };
     for turn in 1..=args.repeats {
         attempt(format!("tests, turn {turn} of {}", args.repeats), &|| {
-            test::test(open_ssl, !args.no_sdk, &[])
+            test::test(open_ssl, !args.no_sdk, &[]).map(drop)
         });
     }
     let name = format!("demos, seeds 1 to {}", args.seeds);

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use crate::{
     clouds,
     command::{cargo, run_reading_lines},
+    packages,
     setup::{self, OpenSsl, Purpose},
     step::step,
 };
@@ -24,11 +25,26 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let open_ssl = setup::run_for(Purpose::Test)?;
-    step("test", || test(open_ssl, !args.no_sdk, &args.rest))
+    if args.rest.is_empty() {
+        return all(open_ssl, !args.no_sdk);
+    }
+    let total = step("test", || test(open_ssl, !args.no_sdk, &args.rest))?;
+    println!("total: {total}");
+    Ok(())
 }
 
-/// Runs the tests and prints the total, which is the last line on success.
-pub(crate) fn test(open_ssl: OpenSsl, with_sdk: bool, rest: &[String]) -> Result<()> {
+/// Runs all tests and the packages' checks, and prints the total, which is the last line on success.
+pub(crate) fn all(open_ssl: OpenSsl, with_sdk: bool) -> Result<()> {
+    // The packages' checks are worth having after a failure as well.
+    let tested = step("test", || test(open_ssl, with_sdk, &[]));
+    let checked = step("packages", || packages::test(open_ssl, with_sdk));
+    let (total, n_checks) = (tested?, checked?);
+    println!("total: {total}; and {n_checks} checks of packages and quick start passed");
+    Ok(())
+}
+
+/// Runs the tests.
+pub(crate) fn test(open_ssl: OpenSsl, with_sdk: bool, rest: &[String]) -> Result<Total> {
     let reports = clouds::fresh_reports()?;
     let mut command = cargo(["test", "--no-fail-fast"]);
     command.env(clouds::REPORTS_VARIABLE, &reports);
@@ -50,7 +66,6 @@ pub(crate) fn test(open_ssl: OpenSsl, with_sdk: bool, rest: &[String]) -> Result
         total += Total::of(line);
     })?;
     clouds::print_reports(&reports)?;
-    println!("total: {total}");
     if !succeeded || total.failed > 0 {
         bail!(
             "{} of {} tests failed",
@@ -58,12 +73,12 @@ pub(crate) fn test(open_ssl: OpenSsl, with_sdk: bool, rest: &[String]) -> Result
             total.failed + total.passed
         );
     }
-    Ok(())
+    Ok(total)
 }
 
 /// The sum of cargo's summary lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Total {
+pub(crate) struct Total {
     passed: u64,
     failed: u64,
     ignored: u64,
