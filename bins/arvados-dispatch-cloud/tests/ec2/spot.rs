@@ -54,7 +54,7 @@ async fn interruptions_are_told_to_owners_and_switch_a_type_to_its_twin_and_back
         with_spot(order);
         order.vms("SpotFallbackPriceFactor", "3");
         order.vms("SpotFallbackInterruptions", "2");
-        order.vms("SpotFallbackWindow", "8s");
+        order.vms("SpotFallbackWindow", "20s");
     })
     .await;
     for _ in 0..2 {
