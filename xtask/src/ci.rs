@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    bench, clouds,
+    bench, book, clouds,
     command::{cargo, execute},
     demo::{self, Vms},
     deny,
@@ -50,6 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
                 .env("RUSTDOCFLAGS", "--deny warnings"),
         )
     });
+    report.attempt("book", book::build);
     report.attempt("test", || test::all(open_ssl, true));
     if !args.quick
         && let Some(built) = report.attempt("build", || demo::build(open_ssl))

@@ -8,6 +8,7 @@
 )]
 
 mod bench;
+mod book;
 mod ci;
 mod clouds;
 mod command;
@@ -48,6 +49,8 @@ enum Chore {
     Test(test::Args),
     /// Build the dispatcher and the lab, and watch one dispatch containers on the other.
     Demo(demo::Args),
+    /// Build the book below docs/, and follow its links.
+    Book(book::Args),
     /// Build the packages that operators install, and a tarball.
     Dist(dist::Args),
     /// Install the packages in a clean root, run, upgrade and remove them; execute the book's quick start.
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Chore::Setup(args) => setup::run(&args),
         Chore::Test(args) => test::run(&args),
         Chore::Demo(args) => demo::run(&args),
+        Chore::Book(args) => book::run(&args),
         Chore::Dist(args) => dist::run(&args),
         Chore::Packages(args) => packages::run(&args),
         Chore::Ci(args) => ci::run(&args),

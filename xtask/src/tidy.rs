@@ -1,5 +1,7 @@
 //! `tidy`: checks what the compiler does not. One file below for each thing checked.
 
+mod book;
+mod errors;
 mod facts;
 mod layers;
 mod lessons;
@@ -70,6 +72,8 @@ pub(crate) fn check(strictness: Lessons) -> Result<()> {
         ("lessons", lessons.problems),
         ("facts", facts::check(&files)),
         ("links", links::check(&files)),
+        ("book", book::check(&files)),
+        ("errors", errors::check(&files)),
     ];
     let mut n_problems = 0;
     for (name, problems) in checks {

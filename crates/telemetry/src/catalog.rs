@@ -123,3 +123,52 @@ catalog! {
     MAX_ABANDONED_AGE = "arvados_max_abandoned_request_age_seconds", Gauge, [],
         "Age of the oldest request under way whose client has gone: always 0, such requests end at once";
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_shows_every_metric_as_it_is() {
+        const BEGIN: &str = "<!-- metrics: begin (generated; UPDATE_EXPECT=1 cargo test -p dispatch-telemetry renews it) -->\n";
+        const END: &str = "<!-- metrics: end -->\n";
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        let text = std::fs::read_to_string(file).expect("docs/metrics.md");
+        let (before, rest) = text.split_once(BEGIN).expect("the marker before the table");
+        let (shown, after) = rest.split_once(END).expect("the marker after the table");
+        let wanted = table();
+        if shown != wanted && std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(file, format!("{before}{BEGIN}{wanted}{END}{after}"))
+                .expect("docs/metrics.md");
+            return;
+        }
+        assert_eq!(
+            shown, wanted,
+            "docs/metrics.md is out of date: run with UPDATE_EXPECT=1"
+        );
+    }
+
+    fn table() -> String {
+        let mut table = String::from("\n| Metric | Type | Labels | Meaning |\n|---|---|---|---|\n");
+        for metric in CATALOG {
+            let kind = match metric.kind {
+                Kind::Gauge => "gauge",
+                Kind::Counter => "counter",
+                Kind::Summary => "summary",
+                Kind::SummaryWithoutQuantiles => "summary, no quantiles",
+            };
+            let labels: Vec<String> = metric
+                .labels
+                .iter()
+                .map(|label| format!("`{label}`"))
+                .collect();
+            let (name, labels, help) = (metric.name, labels.join(", "), metric.help);
+            // Writing to a String cannot fail.
+            let _ = writeln!(table, "| `{name}` | {kind} | {labels} | {help} |");
+        }
+        table.push('\n');
+        table
+    }
+}
