@@ -123,6 +123,15 @@ async fn megabytes_of_input_come_back_unchanged_on_all_channels() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_times_sixty_megabytes_come_back_unchanged_side_by_side() {
+    let sshd = Sshd::start();
+    let connection = sshd.connection(|settings| settings.output_bytes_max = 64 << 20);
+    let n = 60 << 20;
+    tokio::join!(echo(&connection, n, 1), echo(&connection, n, 2));
+    assert_eq!(sshd.n_logins(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hundreds_of_commands_share_one_connection() {
     let sshd = Sshd::start();
     let connection = sshd.connection(|_| {});
@@ -177,6 +186,16 @@ async fn keys_are_exchanged_anew_after_every_megabyte() {
         result.expect("unchanged");
     }
     assert!(sshd.log().matches("SSH2_MSG_NEWKEYS received").count() >= 8);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_exchanged_anew_dozens_of_times_within_one_input() {
+    let sshd = Sshd::with(&["RekeyLimit 1M"]);
+    let connection = sshd.connection(|settings| settings.output_bytes_max = 32 << 20);
+    echo(&connection, 32 << 20, 1).await;
+    let n_exchanges = sshd.log().matches("SSH2_MSG_NEWKEYS received").count();
+    assert!(n_exchanges >= 30, "{n_exchanges} key exchanges only");
+    assert_eq!(sshd.n_logins(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
