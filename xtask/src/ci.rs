@@ -8,7 +8,7 @@ use crate::{
     bench, book, clouds,
     command::{cargo, execute},
     demo::{self, Vms},
-    deny,
+    deny, rounds,
     setup::{self, Purpose},
     step::{human, step},
     test, tidy,
@@ -57,6 +57,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     {
         report.attempt("demo", || demo::check(&built, Vms::Simulated, 7));
         report.attempt("demo with sshd", || demo::check(&built, Vms::Sshd, 7));
+        if report
+            .attempt("build the rounds", || rounds::build(open_ssl))
+            .is_some()
+        {
+            report.attempt("takeovers", || rounds::takeovers(&built, 3, 1));
+            report.attempt("kills", || rounds::kills(&built, 5, 1));
+        }
         if bench::exists()? {
             report.attempt("bench", || {
                 bench::measure(&built, &["--tolerance".into(), TOLERANCE.into()])

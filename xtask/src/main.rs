@@ -17,6 +17,7 @@ mod deny;
 mod dist;
 mod packages;
 mod python;
+mod rounds;
 mod setup;
 mod soak;
 mod step;
@@ -59,6 +60,8 @@ enum Chore {
     Ci(ci::Args),
     /// Measure the dispatcher's speeds against the lab.
     Bench(bench::Args),
+    /// Take lock, database, lines and life away from the dispatcher, again and again.
+    Rounds(rounds::Args),
     /// Repeat tests and demo many times, then measure: for finding what fails rarely.
     Soak(soak::Args),
     /// Check what the compiler does not: file heads, layers, links, lessons, numbers.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Chore::Packages(args) => packages::run(&args),
         Chore::Ci(args) => ci::run(&args),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Rounds(args) => rounds::run(&args),
         Chore::Soak(args) => soak::run(&args),
         Chore::Tidy(args) => tidy::run(&args),
     };

@@ -87,7 +87,7 @@ const OPEN_SSL: Need = Need {
     },
 };
 
-/// PostgreSQL and a browser join when the tests that need them do.
+/// A browser joins when the tests that need one do.
 const NEEDS: &[Need] = &[
     Need {
         what: "a C compiler",
@@ -139,12 +139,33 @@ const NEEDS: &[Need] = &[
         present: || installed("unshare") && installed("flock"),
     },
     Need {
+        what: "PostgreSQL (for the lock that dispatchers share)",
+        purpose: Purpose::Test,
+        packages: &["postgresql"],
+        present: has_postgres,
+    },
+    Need {
+        what: "ip and nsenter (for lines between network namespaces that tests cut)",
+        purpose: Purpose::Test,
+        packages: &["iproute2", "util-linux"],
+        present: || installed("ip") && installed("nsenter") && installed("setpriv"),
+    },
+    Need {
         what: "Python (for moto, a stand-in for EC2, and boto3)",
         purpose: Purpose::Test,
         packages: &["python3", "python3-venv"],
         present: python::present,
     },
 ];
+
+/// On the search path, or where Debian hides it.
+fn has_postgres() -> bool {
+    let hidden = fs::read_dir("/usr/lib/postgresql").is_ok_and(|versions| {
+        let mut versions = versions.filter_map(std::result::Result::ok);
+        versions.any(|version| version.path().join("bin/initdb").is_file())
+    });
+    hidden || (installed("initdb") && installed("postgres"))
+}
 
 fn prepare(purpose: Purpose) -> Result<OpenSsl> {
     let missing = missing(purpose);

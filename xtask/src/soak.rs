@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use crate::{
     bench,
     demo::{self, Vms},
+    rounds,
     setup::{self, Purpose},
     step::step,
     test,
@@ -27,6 +28,12 @@ pub(crate) struct Args {
     /// Demos that run at once: they mostly wait.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=16))]
     demos_at_once: u64,
+    /// Rounds in which two daemons lose their lock, its database, the line to it or their lives. They need root.
+    #[arg(long, default_value_t = 50)]
+    takeovers: u32,
+    /// Kills of a daemon at random moments, on real sshd processes. They need root.
+    #[arg(long, default_value_t = 100)]
+    kills: u32,
     /// Leave out the tests that need a cloud's SDK, whose compilation takes minutes.
     #[arg(long)]
     no_sdk: bool,
@@ -59,6 +66,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for seed in 1..=args.sshd_seeds {
         let name = format!("demo with sshd, seed {seed} of {}", args.sshd_seeds);
         attempt(name, &|| demo::check(&built, Vms::Sshd, seed));
+    }
+    if args.takeovers > 0 || args.kills > 0 {
+        step("build the rounds", || rounds::build(open_ssl))?;
+    }
+    if args.takeovers > 0 {
+        attempt(format!("{} takeovers", args.takeovers), &|| {
+            rounds::takeovers(&built, args.takeovers, 1)
+        });
+    }
+    if args.kills > 0 {
+        attempt(format!("{} kills", args.kills), &|| {
+            rounds::kills(&built, args.kills, 1)
+        });
     }
     if !args.no_bench {
         attempt("bench".into(), &|| bench::measure(&built, &[]));

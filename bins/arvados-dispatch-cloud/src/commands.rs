@@ -50,9 +50,6 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    if let Some(warning) = lock_warning(&loaded) {
-        tracing::warn!("{warning}");
-    }
     metrics.config(&loaded.sha256, loaded.source_timestamp, wall());
     metrics.version(cli::VERSION);
     let start = Start {
@@ -78,14 +75,6 @@ fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(FAILURE))
         }
     }
-}
-
-/// Whoever configured the database may rely on the lock that Arvados' dispatchers share.
-fn lock_warning(loaded: &Loaded) -> Option<&'static str> {
-    (!loaded.config.postgresql.connection.is_empty()).then_some(
-        "the lock in PostgreSQL that keeps a second dispatcher waiting is not taken yet: \
-         see that no other dispatcher serves this cluster",
-    )
 }
 
 fn cloudtest(args: &CloudtestArgs) -> anyhow::Result<ExitCode> {
@@ -215,30 +204,4 @@ fn complain(text: &str) {
 )]
 fn wall() -> jiff::Timestamp {
     jiff::Timestamp::now()
-}
-
-#[cfg(test)]
-mod tests {
-    use dispatch_config::Source;
-
-    use super::*;
-
-    #[test]
-    fn who_configured_the_database_is_told_that_no_lock_is_taken() {
-        let warning = |more: &str| {
-            let text = format!(
-                "Clusters:\n  zzzzz:\n    SystemRootToken: {}\n    Services: {{Controller: {{ExternalURL: \
-                 \"https://arvados.example\"}}}}\n    Containers: {{CloudVMs: {{Driver: loopback}}}}\n{more}",
-                "x".repeat(40)
-            );
-            let source = Source::from_text(&text, Format::Yaml, "f", jiff::Timestamp::UNIX_EPOCH);
-            let names = ["loopback"];
-            let context = context(&names).expect("this host");
-            let loaded = dispatch_config::load(&source, &context).expect("a configuration");
-            lock_warning(&loaded)
-        };
-        assert_eq!(warning(""), None);
-        let told = warning("    PostgreSQL: {Connection: {host: db}}\n").expect("a warning");
-        assert!(told.contains("not taken yet"), "{told}");
-    }
 }

@@ -51,7 +51,7 @@ pub(crate) fn build(
             connection_pool: reader.count("PostgreSQL.ConnectionPool"),
         },
         containers: containers(reader),
-        cloud_vms: cloud_vms(reader, context),
+        cloud_vms: cloud_vms(reader, context, &instance_set_id(system_root_token)),
         instance_types,
         controller: controller?,
     })
@@ -161,7 +161,7 @@ fn containers(reader: &mut Reader<'_>) -> Containers {
     }
 }
 
-fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>) -> CloudVms {
+fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>, set_id: &str) -> CloudVms {
     macro_rules! read {
         ($method:ident, $key:literal) => {
             reader.$method(concat!("Containers.CloudVMs.", $key))
@@ -211,6 +211,7 @@ fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>) -> CloudVms {
         initial_quota_estimate: read!(limit, "InitialQuotaEstimate"),
         supervisor_fraction: Some(supervisor_fraction).filter(|fraction| *fraction > 0.0),
         spot_fallback: spot_fallback(reader),
+        former_instance_set_ids: checks::former_set_ids(reader, set_id),
         max_command_output_bytes: checks::command_output(reader),
     }
 }

@@ -218,6 +218,29 @@ pub(crate) fn command_output(reader: &mut Reader<'_>) -> u64 {
     bytes
 }
 
+/// `FormerInstanceSetIDs`: others than the present one (facts K21).
+pub(crate) fn former_set_ids(reader: &mut Reader<'_>, present: &str) -> Vec<String> {
+    const KEY: &str = "Containers.CloudVMs.FormerInstanceSetIDs";
+    let mut ids: Vec<String> = Vec::new();
+    for id in reader.texts(KEY) {
+        let id = id.trim().to_owned();
+        let problem = if id.is_empty() {
+            "has an empty entry, which is ignored"
+        } else if id == present {
+            "names the set id of the present SystemRootToken, which needs no mention"
+        } else if ids.contains(&id) {
+            "names a set id twice"
+        } else {
+            ids.push(id);
+            continue;
+        };
+        reader
+            .report
+            .warning(&KeyPath::dotted(KEY), Some(id), problem, "leave it out");
+    }
+    ids
+}
+
 /// `SupervisorFraction`: a share.
 pub(crate) fn supervisor_fraction(reader: &mut Reader<'_>) -> f64 {
     const KEY: &str = "Containers.CloudVMs.SupervisorFraction";

@@ -66,7 +66,7 @@ const fn key(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
 }
 
 /// Keys of our own: Arvados knows nothing of them, the Go dispatcher warns of them, runners never see them.
-pub(crate) const OWN: [(Key, &str); 6] = [
+pub(crate) const OWN: [(Key, &str); 7] = [
     (
         key(
             "Containers.CloudVMs.TimeoutKILL",
@@ -118,6 +118,15 @@ pub(crate) const OWN: [(Key, &str); 6] = [
         ),
         "\"1h\"",
     ),
+    (
+        key(
+            "Containers.CloudVMs.FormerInstanceSetIDs",
+            Kind::List,
+            "values of the tag InstanceSetID whose instances are this cluster's as well: after SystemRootToken was \
+             changed, the MD5 of the former one (or its UUID, if it has one)",
+        ),
+        "[]",
+    ),
 ];
 
 /// Every key that the dispatcher reads, our own among them.
@@ -153,8 +162,8 @@ pub(crate) const READ: &[Key] = &[
     key("SystemLogs.LogLevel", Kind::Text, "panic, fatal, error, warn, info, debug or trace"),
     key("SystemLogs.Format", Kind::Text, "json or text"),
     key("SystemLogs.RequestQueueDumpDirectory", Kind::Text, "not honoured: requests that pile up are written to no file; `/_inspect/requests` of the management API shows them"),
-    key("PostgreSQL.Connection", Kind::Texts, "the database that holds the lock which keeps a second dispatcher waiting: libpq's keywords. Not used yet: no lock is taken"),
-    key("PostgreSQL.ConnectionPool", Kind::Count, "most connections to it; not used yet"),
+    key("PostgreSQL.Connection", Kind::Texts, "the database that holds the lock which keeps a second dispatcher waiting: libpq's keywords; empty: no lock is taken"),
+    key("PostgreSQL.ConnectionPool", Kind::Count, "most connections to it; we use one"),
     key("InstanceTypes", Kind::Map, "the kinds of instances that may be created: a section with names of your own as keys"),
     key("InstanceTypes.*.ProviderType", Kind::Text, "what the cloud calls it; the entry's name if left out"),
     key("InstanceTypes.*.VCPUs", Kind::Count, "processors; must be given"),

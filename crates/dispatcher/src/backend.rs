@@ -17,7 +17,8 @@ use crate::{clock::Clock, health::Health, render, shell::AskedWish};
 /// Reads snapshots, and passes wishes on to the loop.
 pub(crate) struct Answers {
     pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
-    pub(crate) wishes: mpsc::Sender<AskedWish>,
+    /// Where the loop takes wishes; `None` while there is no loop.
+    pub(crate) wishes: watch::Receiver<Option<mpsc::Sender<AskedWish>>>,
     pub(crate) types: BTreeMap<InstanceTypeName, Arc<InstanceType>>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Arc<Metrics>,
@@ -66,14 +67,12 @@ impl Answers {
         }
     }
 
-    /// The loop answers at once; if it is gone, nothing is there any more.
+    /// The loop answers at once. If there is none, nothing is here: another dispatcher has it.
     async fn wish(&self, wish: Wish) -> Result<(), NotFound> {
         tracing::info!(?wish, "an operator wishes");
         let (answer, answered) = oneshot::channel();
-        self.wishes
-            .send((wish, answer))
-            .await
-            .map_err(|_| NotFound)?;
+        let desk = self.wishes.borrow().clone().ok_or(NotFound)?;
+        desk.send((wish, answer)).await.map_err(|_| NotFound)?;
         match answered.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(dispatch_brain::NotFound)) | Err(_) => Err(NotFound),
@@ -132,6 +131,10 @@ impl Backend for Answers {
 
     fn health(&self) -> Result<(), String> {
         self.health.check(&self.snapshot())
+    }
+
+    fn waits_for(&self) -> Option<String> {
+        self.health.waits_for()
     }
 
     fn answered(&self, record: RequestRecord) {

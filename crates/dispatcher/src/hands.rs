@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, future::Future, panic::AssertUnwindSafe, sync::
 
 use dispatch_brain::{Command, Input};
 use dispatch_cloud::exec::{ExecError, Executor};
+use dispatch_container_queue::Request;
+use dispatch_lock::Term;
 use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, WorkerId};
 use dispatch_worker::{Action, Event, Failure, ProbeFailure, ProbeReport, SignalOutcome};
 use futures_util::FutureExt;
@@ -16,8 +18,9 @@ use crate::{
     instance_calls::OnInstance,
 };
 
-/// Obeys.
+/// Obeys. Whatever changes something waits until the term of command allows it, and ends with the term.
 pub(crate) struct Hands {
+    term: Term,
     api: Api,
     cloud: Cloud,
     executor: Arc<dyn Executor>,
@@ -30,6 +33,7 @@ pub(crate) struct Hands {
 
 impl Hands {
     pub(crate) fn new(
+        term: Term,
         api: Api,
         cloud: Cloud,
         executor: Arc<dyn Executor>,
@@ -39,6 +43,7 @@ impl Hands {
     ) -> Hands {
         let (attached, calls) = (BTreeMap::new(), JoinSet::new());
         Hands {
+            term,
             api,
             cloud,
             executor,
@@ -55,7 +60,13 @@ impl Hands {
         match command {
             Command::Api(request) => {
                 let lost = api_calls::lost(&request);
-                self.call(self.api.clone().call(request), lost);
+                let changes = changes_something(&request);
+                let call = self.api.clone().call(request);
+                if changes {
+                    self.act(call, lost);
+                } else {
+                    self.call(call, lost);
+                }
             }
             Command::Pool(action) => self.obey_pool(action),
         }
@@ -114,7 +125,7 @@ impl Hands {
                         result,
                     })
                 };
-                self.call(create.map(event), event(Err(task_died())));
+                self.act(create.map(event), event(Err(task_died())));
             }
             Action::Destroy {
                 call,
@@ -130,7 +141,7 @@ impl Hands {
                         result,
                     })
                 };
-                self.call(destroy.map(event), event(Err(task_died())));
+                self.act(destroy.map(event), event(Err(task_died())));
             }
             Action::SetTags {
                 call,
@@ -147,7 +158,7 @@ impl Hands {
                         result,
                     })
                 };
-                self.call(set_tags.map(event), event(Err(task_died())));
+                self.act(set_tags.map(event), event(Err(task_died())));
             }
             Action::Attach {
                 worker,
@@ -231,7 +242,7 @@ impl Hands {
                     );
                     event(start.await)
                 };
-                self.call(start, lost);
+                self.act(start, lost);
             }
             Action::Signal {
                 call,
@@ -262,7 +273,7 @@ impl Hands {
                         on_instance.signal(&*connection, &onlooker, &container, signal, within);
                     event(send.await)
                 };
-                self.call(send, lost);
+                self.act(send, lost);
             }
             Action::Watch { worker, containers } => {
                 if let Some(attached) = self.attached.get_mut(&worker) {
@@ -288,6 +299,12 @@ impl Hands {
         }
     }
 
+    /// As `call`, for what changes something: as soon as the term allows it, and as long as it does.
+    fn act(&mut self, call: impl Future<Output = Input> + Send + 'static, lost: Input) {
+        let term = self.term.clone();
+        self.call(async move { term.acting(call).await }, lost);
+    }
+
     /// Runs a call beside the loop. Should it panic, the brain is told `lost`, so that nobody waits for ever.
     fn call(&mut self, call: impl Future<Output = Input> + Send + 'static, lost: Input) {
         let inputs = self.inputs.clone();
@@ -302,6 +319,17 @@ impl Hands {
             // Nobody listens any more only when the daemon has stopped.
             let _ = inputs.send(input).await;
         });
+    }
+}
+
+/// Whether the API is to do more than answer.
+fn changes_something(request: &Request) -> bool {
+    match request {
+        Request::Lock { .. } | Request::Unlock { .. } | Request::Cancel { .. } => true,
+        Request::WhoAmI
+        | Request::Poll { .. }
+        | Request::ReadMounts { .. }
+        | Request::Read { .. } => false,
     }
 }
 

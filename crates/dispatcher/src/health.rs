@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -30,6 +30,16 @@ pub(crate) struct Health {
     polls: Attempts,
     lists: Attempts,
     turned_at: AtomicU64,
+    aside: Mutex<Option<Aside>>,
+}
+
+/// The dispatcher is not in command: polls and lists are not expected.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Aside {
+    /// What it waits for.
+    pub(crate) why: String,
+    /// Whether that is as it should be.
+    pub(crate) well: bool,
 }
 
 impl Health {
@@ -46,7 +56,38 @@ impl Health {
             polls: Attempts::new(poll_interval, timeout_api * INTERVALS, now),
             lists: Attempts::new(sync_interval, LIST_ANSWERED_WITHIN, now),
             turned_at: AtomicU64::new(now.millis()),
+            aside: Mutex::default(),
         }
+    }
+
+    /// The dispatcher is not in command.
+    pub(crate) fn stand_aside(&self, aside: Aside) {
+        *self.aside() = Some(aside);
+    }
+
+    /// It is, from now on: what was long ago counts no more.
+    pub(crate) fn take_command(&self) {
+        let now = self.clock.time();
+        self.polls.begin(now);
+        self.lists.begin(now);
+        self.turned();
+        *self.aside() = None;
+    }
+
+    /// What it waits for, if it is not in command.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        self.aside().as_ref().map(|aside| aside.why.clone())
+    }
+
+    fn verdict_aside(&self) -> Option<Result<(), String>> {
+        self.aside().as_ref().map(|aside| match aside.well {
+            true => Ok(()),
+            false => Err(aside.why.clone()),
+        })
+    }
+
+    fn aside(&self) -> MutexGuard<'_, Option<Aside>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A poll of the container queue was answered, or failed.
@@ -67,6 +108,9 @@ impl Health {
 
     /// What is wrong, if something is.
     pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), String> {
+        if let Some(verdict) = self.verdict_aside() {
+            return verdict;
+        }
         let mut faults = self.overdue();
         if let Some(hold) = &snapshot.pool.hold
             && hold.cause == dispatch_model::HoldCause::RunnerUnreadable
@@ -135,6 +179,12 @@ impl Attempts {
                 failure: None,
             }),
         }
+    }
+
+    fn begin(&self, now: Time) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.success_at = now;
+        last.failure = None;
     }
 
     fn note<T, E: fmt::Display>(&self, result: &Result<T, E>, now: Time) {
@@ -207,6 +257,27 @@ mod tests {
             health.overdue(),
             ["the container queue has not been read for 211 s: no answer"]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_not_in_command_is_not_asked_for_polls_and_starts_afresh_when_it_is() {
+        let health = health();
+        let aside = |well| Aside {
+            why: "waits for another".to_owned(),
+            well,
+        };
+        health.stand_aside(aside(true));
+        after(1000).await;
+        assert_eq!(health.verdict_aside(), Some(Ok(())));
+        assert_eq!(health.waits_for().as_deref(), Some("waits for another"));
+        health.stand_aside(aside(false));
+        let verdict = health.verdict_aside();
+        assert_eq!(verdict, Some(Err("waits for another".to_owned())));
+        health.take_command();
+        assert_eq!(health.verdict_aside(), None);
+        assert_eq!(health.overdue(), Vec::<String>::new());
+        after(1000).await;
+        assert_eq!(health.overdue().len(), 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use dispatch_cloud::exec::{Command, Connection, ExecError, Exit, Output};
+use dispatch_lock::Term;
 use dispatch_model::{ContainerId, InstanceType, RunnerReport, Time};
 use dispatch_runner::{
     Login, RunnerCommands, Start, StartSettings, boot_probe, deploy_script, parse_list,
@@ -28,6 +29,8 @@ const CHECK_WITHIN: Duration = Duration::from_secs(30);
 
 /// What all commands on instances share.
 pub(crate) struct OnInstance {
+    /// A program is deployed only when it allows that.
+    term: Term,
     pub(crate) clock: Clock,
     pub(crate) login: Login,
     pub(crate) commands: RunnerCommands,
@@ -40,6 +43,7 @@ pub(crate) struct OnInstance {
 
 impl OnInstance {
     pub(crate) fn new(
+        term: Term,
         clock: Clock,
         login: Login,
         commands: RunnerCommands,
@@ -50,6 +54,7 @@ impl OnInstance {
     ) -> OnInstance {
         let uploads = Semaphore::new(UPLOADS_AT_ONCE);
         OnInstance {
+            term,
             clock,
             login,
             commands,
@@ -166,6 +171,8 @@ impl OnInstance {
         prices: Option<Bytes>,
         within: Duration,
     ) -> Result<RunnerReport, ProbeFailure> {
+        // While one only looks, nothing is written.
+        let prices = prices.filter(|_| self.term.allows_acting());
         // Without data the flag must not be given either: runners would wait for it (facts W37).
         let command = Command {
             line: self.commands.list(prices.is_some()),
@@ -210,13 +217,12 @@ impl OnInstance {
                     stderr: String::new(),
                 })?;
             let line = deploy_script(&self.login, target);
-            let output = connection
-                .upload(Command {
-                    line,
-                    stdin: content,
-                    deadline: within,
-                })
-                .await;
+            let upload = connection.upload(Command {
+                line,
+                stdin: content,
+                deadline: within,
+            });
+            let output = self.term.acting(upload).await;
             self.expect_success(&output.map_err(|e| failure(&e))?, onlooker)
         };
         tokio::time::timeout(within, upload)

@@ -2,19 +2,24 @@
 //!
 //! Nothing is decided here. `shell` is one loop; `hands` turns each command into one call with a deadline, whose answer
 //! is exactly one input; `settings` and [`RunnerBinary`] prepare those calls; `backend`, `facts` and `health` show what
-//! goes on. [`run`] puts it all together.
+//! goes on. `assembly` puts that together for one term of command, `command` runs term after term while the lock that
+//! dispatchers share is held, and [`run`] starts all.
 
 mod api_calls;
+mod assembly;
 mod attached;
 mod backend;
 mod clock;
 mod cloud_calls;
+mod command;
 mod daemon;
 mod exit_watch;
 mod facts;
+mod former;
 mod hands;
 mod health;
 mod instance_calls;
+mod listening;
 mod masking;
 mod prices;
 mod render;

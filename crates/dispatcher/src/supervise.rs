@@ -58,7 +58,7 @@ impl Signals {
 
 /// Runs until the loop has ended: well if that was asked for, otherwise with an error (facts M4).
 pub(crate) async fn supervise(
-    mut shell: JoinHandle<()>,
+    mut command: JoinHandle<Result<(), StartError>>,
     mut server: JoinHandle<()>,
     stop: watch::Sender<bool>,
     tls: Option<&Tls>,
@@ -74,15 +74,16 @@ pub(crate) async fn supervise(
                 }
                 Asked::Reload => reload(tls),
             },
-            ended = &mut shell => {
+            ended = &mut command => {
                 let asked = stop.send_replace(true);
                 let _ = tokio::time::timeout(SERVER_STOP_WITHIN, &mut server).await;
                 return match ended {
-                    Ok(()) if asked => {
+                    Ok(Err(error)) => Err(error),
+                    Ok(Ok(())) if asked => {
                         tracing::info!("dispatcher stopped");
                         Ok(())
                     }
-                    Ok(()) => Err(StartError::LoopDied("it returned".to_owned())),
+                    Ok(Ok(())) => Err(StartError::LoopDied("it returned".to_owned())),
                     Err(error) => Err(StartError::LoopDied(error.to_string())),
                 };
             }
@@ -117,7 +118,11 @@ mod tests {
         let server = tokio::spawn(async move {
             let _ = stopping.wait_for(|stop| *stop).await;
         });
-        let ended = supervise(tokio::spawn(shell), server, stop, None, asked).await;
+        let command = tokio::spawn(async {
+            shell.await;
+            Ok(())
+        });
+        let ended = supervise(command, server, stop, None, asked).await;
         ended.map_err(|error| error.to_string())
     }
 

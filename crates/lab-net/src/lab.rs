@@ -235,6 +235,11 @@ impl LabHandle {
         self.shared.ear.heard()
     }
 
+    /// What was kept since the last call.
+    pub fn take_heard(&self) -> Vec<Heard> {
+        self.shared.ear.take()
+    }
+
     /// Does something with the world.
     pub fn world<R>(&self, act: impl FnOnce(&mut World, Now) -> R) -> R {
         self.shared.with(act)

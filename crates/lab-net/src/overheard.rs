@@ -76,6 +76,11 @@ impl Ear {
         self.entries().clone().unwrap_or_default()
     }
 
+    /// Everything that was kept since the last call.
+    pub(crate) fn take(&self) -> Vec<Heard> {
+        (self.entries().as_mut()).map_or_else(Vec::new, std::mem::take)
+    }
+
     /// Keeps one entry, if somebody listens.
     pub(crate) fn hear(&self, entry: impl FnOnce() -> Heard) {
         if let Some(entries) = self

@@ -41,6 +41,11 @@ pub trait Backend: Send + Sync + 'static {
     /// What is wrong, if something is.
     fn health(&self) -> Result<(), String>;
 
+    /// What the dispatcher waits for, if it is not in command.
+    fn waits_for(&self) -> Option<String> {
+        None
+    }
+
     /// A request has been answered.
     fn answered(&self, record: RequestRecord);
 }

@@ -201,16 +201,15 @@ fn health(check: &str, ask: &Ask<'_>, token: &Token, backend: &dyn Backend) -> A
         Standing::Anonymous => answer::text(StatusCode::UNAUTHORIZED, "authorization required"),
         Standing::Wrong => answer::text(StatusCode::FORBIDDEN, "authorization error"),
         Standing::Right if check != "ping" => not_a_page(),
-        Standing::Right => answer::json(&match backend.health() {
-            Ok(()) => wire::Health {
-                health: "OK".to_owned(),
-                error: None,
-            },
-            Err(error) => wire::Health {
-                health: "ERROR".to_owned(),
-                error: Some(error),
-            },
-        }),
+        Standing::Right => {
+            let error = backend.health().err();
+            let health = if error.is_none() { "OK" } else { "ERROR" };
+            answer::json(&wire::Health {
+                health: health.to_owned(),
+                error,
+                standby: backend.waits_for(),
+            })
+        }
     }
 }
 

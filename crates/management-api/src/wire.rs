@@ -176,6 +176,9 @@ pub struct Health {
     /// What is wrong, if something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What it waits for, if it is not in command. Not in Arvados' own answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standby: Option<String>,
 }
 
 /// A request under way, as `/_inspect/requests` lists it.

@@ -96,6 +96,8 @@ catalog! {
         "1 while instances of this type (or of any) are not created, by cause";
     VIOLATIONS = "arvados_dispatchcloud_invariant_violations", Counter, [],
         "Commands that were withheld because they would have broken a rule: any is worth a report";
+    DISPATCH_LOCK = "arvados_dispatchcloud_dispatch_lock", Gauge, ["state"],
+        "1 for where this process stands with the dispatchers' lock (none to take, waiting, surveying, in command), 0 for the rest";
     CONFIG_SOURCE = "arvados_config_source_timestamp_seconds", Gauge, ["sha256"],
         "When the configuration file was last changed";
     CONFIG_LOAD = "arvados_config_load_timestamp_seconds", Gauge, ["sha256"],

@@ -7,11 +7,13 @@
 mod catalog;
 mod exposition;
 mod gauges;
+mod lock_state;
 mod logging;
 mod metrics;
 mod outlet;
 
 pub use catalog::{CATALOG, Kind, Metric};
+pub use lock_state::LockState;
 pub use logging::{LogError, LogSettings, init_logging};
 pub use metrics::{Metrics, PlanFigures, ServerLoad};
 pub use outlet::LogGuard;

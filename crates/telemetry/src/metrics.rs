@@ -16,6 +16,7 @@ use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use crate::{
+    LockState,
     catalog::{self as name, CATALOG, Kind},
     exposition,
     gauges::Gauges,
@@ -135,6 +136,16 @@ impl Metrics {
     /// cluster's health check compares it with Arvados' version, and leaves us alone without it (facts §2.6).
     pub fn version(&self, version: &'static str) {
         self.record(|| gauge!(name::BUILD, "version" => version).set(1.0));
+    }
+
+    /// Where this process stands with the lock that keeps a second dispatcher waiting.
+    pub fn dispatch_lock(&self, state: LockState) {
+        self.record(|| {
+            for one in LockState::ALL {
+                let value = if one == state { 1.0 } else { 0.0 };
+                gauge!(name::DISPATCH_LOCK, "state" => one.name()).set(value);
+            }
+        });
     }
 
     /// A call to the cloud was answered. `operation`: Create, List, Destroy or SetTags.

@@ -8,7 +8,7 @@ use crate::support::{Rig, container, eventually, holds};
 /// Waits until the daemon says that something is wrong, with these words.
 async fn says(rig: &Rig, words: &[&str]) {
     eventually(&format!("health says {words:?}"), async || {
-        let Health { health, error } = rig.management.health().await?;
+        let Health { health, error, .. } = rig.management.health().await?;
         let error = error.unwrap_or_default();
         holds(health == "ERROR" && words.iter().all(|word| error.contains(word)))
     })

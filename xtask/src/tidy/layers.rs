@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Knows drivers and executors by their contract alone.
     ("cloudtest", &["model", "cloud"]),
     ("ssh-executor", &["model", "cloud"]),
+    ("lock", &["model"]),
     ("management-api", &["model", "telemetry"]),
     (
         "dispatcher",
@@ -43,6 +44,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "arvados-client",
             "cloud",
             "ssh-executor",
+            "lock",
             "management-api",
         ],
     ),

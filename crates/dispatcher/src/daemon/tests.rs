@@ -7,6 +7,9 @@ use dispatch_config::{Context, Format, HostFacts, Source, load};
 use dispatch_management_api::Backend;
 
 use super::*;
+use crate::assembly::open_cloud;
+use dispatch_cloud::{CloudError, DriverContext, InstanceSet};
+use std::time::Duration;
 
 /// The example key of RFC 8410.
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\\nMC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\\n-----END PRIVATE KEY-----\\n";
@@ -92,9 +95,9 @@ async fn the_driver_gets_our_public_key_only_if_it_is_to_be_deployed() {
 fn answers(config: &ClusterConfig) -> Arc<Answers> {
     let clock = Clock::start();
     let types = settings::types(config);
-    let brain = Brain::new(settings::brain(config, &types, [7; 32]), clock.now());
+    let brain = fresh_brain(config, &types, clock);
     let (_, snapshots) = watch::channel(Arc::new(brain.snapshot()));
-    let (wishes, _) = mpsc::channel(1);
+    let (_, wishes) = watch::channel(None);
     let interval = Duration::from_secs(10);
     Arc::new(Answers {
         snapshots,

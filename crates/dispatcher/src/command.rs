@@ -1,0 +1,216 @@
+//! Term after term of command (facts M6, K8): what acts exists only while the dispatchers' lock is held, in a runtime of
+//! its own. With the term that runtime ends, and with it every call, task and connection, whoever began it; the next
+//! term begins with a brain that knows nothing and surveys anew.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use dispatch_lock::{Keeper, Settings, Standing, Term, Timing};
+use dispatch_telemetry::LockState;
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
+
+use crate::{StartError, assembly::Means, health::Aside, shell::stopped};
+
+/// How long it may take to end everything when the lock is lost: the next holder acts a second after we must have
+/// stopped.
+const CUT_OFF_WITHIN: Duration = Duration::from_millis(700);
+
+/// Runs one term after the other.
+pub(crate) struct Command {
+    means: Arc<Means>,
+    lock: Option<Settings>,
+    told_ready: Arc<AtomicBool>,
+}
+
+/// How a term ended.
+enum Ended {
+    /// The daemon is to stop.
+    Asked,
+    /// The lock is lost.
+    Lost,
+}
+
+impl Command {
+    pub(crate) fn new(means: Means, lock: Option<Settings>) -> Command {
+        Command {
+            means: Arc::new(means),
+            lock,
+            told_ready: Arc::default(),
+        }
+    }
+
+    /// Until `stopping` becomes true.
+    pub(crate) async fn run(self, mut stopping: watch::Receiver<bool>) -> Result<(), StartError> {
+        let metrics = &self.means.metrics;
+        let Some(lock) = self.lock.clone() else {
+            tracing::warn!(
+                "PostgreSQL.Connection is not configured, so no lock is taken: see that no other dispatcher serves \
+                 this cluster"
+            );
+            metrics.dispatch_lock(LockState::None);
+            return self.serve(&Term::without_lock(), &stopping).await.map(drop);
+        };
+        metrics.dispatch_lock(LockState::Waiting);
+        let keeper = Keeper::start(lock, Timing::USUAL);
+        let mut standing = keeper.standing();
+        let outcome = loop {
+            let term = tokio::select! {
+                () = stopped(&mut stopping) => break Ok(()),
+                term = self.next_term(&mut standing) => term,
+            };
+            match self.serve(&term, &stopping).await {
+                Ok(Ended::Asked) => break Ok(()),
+                Ok(Ended::Lost) => {
+                    metrics.dispatch_lock(LockState::Waiting);
+                    self.forget();
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        keeper.release().await;
+        outcome
+    }
+
+    /// Waits for the lock, and then until one may look about. Says meanwhile what it waits for.
+    async fn next_term(&self, standing: &mut watch::Receiver<Standing>) -> Term {
+        loop {
+            let now = standing.borrow_and_update().clone();
+            let words = now.to_string();
+            if let Standing::Held(term) = &now {
+                self.stand_aside(format!("{words}, and gives others time to stop"), true);
+                tokio::select! {
+                    biased;
+                    _ = term.over() => {}
+                    () = sleep_until(term.surveys_at()) => return term.clone(),
+                }
+            } else {
+                let well = matches!(now, Standing::Trying | Standing::Behind(_));
+                self.stand_aside(words, well);
+                if !matches!(now, Standing::Trying) {
+                    tell_ready(&self.told_ready);
+                }
+            }
+            if standing.changed().await.is_err() {
+                // The keeper has died; the daemon's end is asked for elsewhere, or never comes.
+                self.stand_aside(
+                    "the keeper of the dispatchers' lock has died".to_owned(),
+                    false,
+                );
+                std::future::pending().await
+            }
+        }
+    }
+
+    /// Runs everything for one term, in a runtime of its own, and ends all of it.
+    async fn serve(
+        &self,
+        term: &Term,
+        stopping: &watch::Receiver<bool>,
+    ) -> Result<Ended, StartError> {
+        let runtime = Builder::new_multi_thread()
+            .thread_name("dispatch-term")
+            .enable_all()
+            .build()
+            .map_err(|error| StartError::Runtime(error.to_string()))?;
+        let work = runtime.spawn(self.work(term, stopping));
+        let ended = tokio::select! {
+            biased;
+            why = term.over() => Ok(Some(why)),
+            done = work => match done {
+                Ok(done) => done.map(|()| None),
+                Err(error) => Err(StartError::LoopDied(error.to_string())),
+            },
+        };
+        let cut_off = end(runtime).await;
+        match ended? {
+            None => Ok(Ended::Asked),
+            Some(why) => {
+                tracing::warn!(
+                    term = term.number(),
+                    "the dispatchers' lock is lost ({why}): everything was stopped; running containers go on"
+                );
+                cut_off.map(|()| Ended::Lost)
+            }
+        }
+    }
+
+    /// What a term consists of.
+    fn work(
+        &self,
+        term: &Term,
+        stopping: &watch::Receiver<bool>,
+    ) -> impl Future<Output = Result<(), StartError>> + Send + use<> {
+        let (means, term, stopping) = (Arc::clone(&self.means), term.clone(), stopping.clone());
+        let ready = Arc::clone(&self.told_ready);
+        async move {
+            let shell = means.assemble(&term).await?;
+            means.health.take_command();
+            tell_ready(&ready);
+            let locked = !term.allows_acting();
+            if locked {
+                means.metrics.dispatch_lock(LockState::Surveying);
+                tell_status("surveys");
+                let means = Arc::clone(&means);
+                tokio::spawn(async move {
+                    sleep_until(term.acts_at()).await;
+                    means.metrics.dispatch_lock(LockState::InCommand);
+                    tell_status("in command");
+                    tracing::info!(term = term.number(), "in command");
+                });
+            }
+            shell.run(stopping).await;
+            Ok(())
+        }
+    }
+
+    /// Shows nothing that was known while in command.
+    fn forget(&self) {
+        self.means.desk.send_replace(None);
+        let empty = self.means.fresh_brain().snapshot();
+        self.means.snapshots.send_replace(Arc::new(empty));
+    }
+
+    fn stand_aside(&self, why: String, well: bool) {
+        tell_status(&why);
+        self.means.health.stand_aside(Aside { why, well });
+    }
+}
+
+/// Tells systemd, once, that the daemon does what it can: it serves health and metrics also while it waits.
+fn tell_ready(told: &AtomicBool) {
+    if !told.swap(true, Ordering::Relaxed) {
+        // Not started by systemd, or an old one: nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    }
+}
+
+/// Shows in `systemctl status` how things stand.
+fn tell_status(words: &str) {
+    // Not started by systemd: nobody to tell.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(words)]);
+}
+
+/// Ends every task of the runtime, which closes its connections. What blocks a thread (the look-up of a name, say) acts on
+/// nothing, and is not waited for.
+async fn end(runtime: Runtime) -> Result<(), StartError> {
+    const LOOK_EVERY: Duration = Duration::from_millis(2);
+    let deadline = Instant::now() + CUT_OFF_WITHIN;
+    let tasks = runtime.handle().metrics();
+    runtime.shutdown_background();
+    while tasks.num_alive_tasks() > 0 {
+        if Instant::now() >= deadline {
+            return Err(StartError::NotCutOff(CUT_OFF_WITHIN.as_millis()));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,334 @@
+//! Two daemons on one cluster, and a PostgreSQL that is stopped, restarted and cut off.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use dispatch_lab_net::{Heard, Lab, LabHandle, Scheme};
+use dispatch_tests::postgres::{Ending, Postgres, free_port};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use rustix::process::Signal;
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep},
+};
+
+use crate::{
+    Common,
+    daemon::Daemon,
+    load,
+    overseer::Overseer,
+    say,
+    verdict::{WITHOUT_ONE_MAX, judge},
+    wires::Wires,
+};
+
+/// Two daemons and a PostgreSQL that is stopped, restarted and cut off.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Only these blows, one after the other; all of them, shuffled, if none is named.
+    #[arg(long, value_delimiter = ',')]
+    blows: Vec<Blow>,
+}
+
+/// What can happen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Blow {
+    /// The line between holder and database is cut without a word, and mended later.
+    Cut,
+    /// The holder's backend is ended.
+    Backend,
+    /// The database is stopped for a while.
+    Stop,
+    /// It is restarted.
+    Restart,
+    /// It crashes and comes up again.
+    Crash,
+    /// The holder's process does not run for a while, in which it loses the lock.
+    Freeze,
+    /// The holder is killed, and started again.
+    Kill,
+    /// The holder is asked to stop, and started again.
+    Terminate,
+}
+
+const ALL: [Blow; 8] = [
+    Blow::Cut,
+    Blow::Backend,
+    Blow::Stop,
+    Blow::Restart,
+    Blow::Crash,
+    Blow::Freeze,
+    Blow::Kill,
+    Blow::Terminate,
+];
+
+/// Whoever did nothing for so long was not in command: there is always something to do.
+const BREAK: Duration = Duration::from_millis(900);
+/// How long everything may take to come to rest at the end.
+const REST: Duration = Duration::from_secs(90);
+/// How often to look.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+struct Stage {
+    lab: Arc<LabHandle>,
+    postgres: Postgres,
+    wires: Wires,
+    daemons: Vec<Daemon>,
+    overseer: Overseer,
+    /// When the database was not there, or was shaken.
+    downs: Vec<(Instant, Instant)>,
+    luck: StdRng,
+    load: AbortHandle,
+    _tasks: JoinSet<()>,
+}
+
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let mut stage = Stage::open(arguments, folder.path()).await?;
+    let outcome = stage.play(arguments).await;
+    if outcome.is_err() {
+        for (n, daemon) in stage.daemons.iter().enumerate() {
+            say(&format!("the log of daemon {n}:\n{}", daemon.last()));
+        }
+    }
+    outcome
+}
+
+impl Stage {
+    async fn open(arguments: &Arguments, folder: &std::path::Path) -> anyhow::Result<Stage> {
+        let Common { programs, seed, .. } = &arguments.common;
+        let wires = Wires::lay(2).await?;
+        let mut postgres = Postgres::prepare(5432, Some(wires.pid())).await?;
+        postgres.start().await?;
+        let mut lab = Lab::new(*seed, load::settings());
+        lab.scheme = Scheme::Http;
+        lab.config.management_address = "@MANAGEMENT@".to_owned();
+        lab.config.cloud_vms = load::cloud_vms();
+        lab.config.containers = vec![(
+            "CrunchRunArgumentsList".to_owned(),
+            "[\"--by=@BY@\"]".to_owned(),
+        )];
+        let lab = Arc::new(lab.start().await?);
+        lab.overhear();
+        let (overseer, mut tasks) = (Overseer::default(), JoinSet::new());
+        let mut daemons = Vec::new();
+        for by in 0..2 {
+            let mut config = lab.config_yaml().to_owned();
+            for url in [lab.api_url(), lab.cloud_url()] {
+                let service = url.trim_start_matches("http://").parse()?;
+                let entrance = overseer.entrance(by, service, &mut tasks).await?;
+                config = config.replace(url, &format!("http://{entrance}"));
+            }
+            config = config.replace("@MANAGEMENT@", &format!("127.0.0.1:{}", free_port()?));
+            config = config.replace("@BY@", &by.to_string());
+            config.push_str(&format!(
+                "    PostgreSQL:\n      Connection: {{host: {}, port: \"{}\", user: postgres, dbname: postgres, sslmode: disable}}\n",
+                Wires::database(by),
+                postgres.port()
+            ));
+            let name = format!("daemon-{by}");
+            daemons.push(Daemon::start(programs, folder, &name, &config)?);
+        }
+        tasks.spawn(listen(Arc::clone(&lab), overseer.clone()));
+        let load = tasks.spawn(keep_busy(Arc::clone(&lab), *seed));
+        Ok(Stage {
+            lab,
+            postgres,
+            wires,
+            daemons,
+            overseer,
+            downs: Vec::new(),
+            luck: StdRng::seed_from_u64(*seed),
+            load,
+            _tasks: tasks,
+        })
+    }
+
+    async fn play(&mut self, arguments: &Arguments) -> anyhow::Result<()> {
+        self.somebody_acts_after(Instant::now()).await?;
+        let mut blows: Vec<Blow> = Vec::new();
+        for round in 1..=arguments.common.rounds {
+            if blows.is_empty() {
+                blows = self.a_hand_of(&arguments.blows);
+            }
+            let pause = self.millis(100..2500);
+            sleep(pause).await;
+            let blow = blows.remove(0);
+            let holder = self.overseer.since(0).last().map_or(0, |deed| deed.by);
+            let began = Instant::now();
+            self.strike(blow, holder)
+                .await
+                .with_context(|| format!("{blow:?}"))?;
+            let struck = Instant::now();
+            // Now and then it happens again while somebody is about to take over.
+            let twice = arguments.blows.is_empty() && self.luck.random_range(0..4) == 0;
+            if twice {
+                let pause = self.millis(0..7000);
+                sleep(pause).await;
+                self.postgres.kill_the_holder().await?;
+                let now = Instant::now();
+                self.downs.push((now, now));
+            }
+            let again = self.somebody_acts_after(began).await;
+            let again = again.with_context(|| format!("round {round}, {blow:?}"))?;
+            let verdict = judge(&self.overseer.since(0), &self.downs);
+            verdict
+                .map_err(anyhow::Error::msg)
+                .with_context(|| format!("round {round}, {blow:?}"))?;
+            say(&format!(
+                "round {round}: {blow:?}{} of {} ms, daemon {holder} held it; daemon {} acts {:.1} s after it began",
+                if twice { " (and again)" } else { "" },
+                (struck - began).as_millis(),
+                again.0,
+                again.1.as_secs_f64()
+            ));
+        }
+        self.end(arguments.common.rounds).await
+    }
+
+    /// The blows to come.
+    fn a_hand_of(&mut self, named: &[Blow]) -> Vec<Blow> {
+        if !named.is_empty() {
+            return named.to_vec();
+        }
+        let mut left = ALL.to_vec();
+        let mut hand = Vec::new();
+        while !left.is_empty() {
+            hand.push(left.remove(self.luck.random_range(0..left.len())));
+        }
+        hand
+    }
+
+    async fn strike(&mut self, blow: Blow, holder: usize) -> anyhow::Result<()> {
+        self.lab.world(|world, _| world.dispatcher_restarted());
+        match blow {
+            Blow::Cut => {
+                self.wires.cut(holder).await?;
+                let cut_for = self.millis(5_000..22_000);
+                sleep(cut_for).await;
+                self.wires.mend(holder).await
+            }
+            Blow::Backend => {
+                if !self.postgres.kill_the_holder().await? {
+                    bail!("nobody holds the lock, although daemon {holder} acts");
+                }
+                Ok(())
+            }
+            Blow::Stop => {
+                let pause = self.millis(500..8_000);
+                self.bounce(Ending::Fast, pause).await
+            }
+            Blow::Restart => self.bounce(Ending::Fast, Duration::ZERO).await,
+            Blow::Crash => self.bounce(Ending::Kill, Duration::ZERO).await,
+            Blow::Freeze => {
+                self.daemons[holder].signal(Signal::STOP)?;
+                self.postgres.kill_the_holder().await?;
+                // Long enough for the other to be in the midst of work.
+                let frozen_for = self.millis(6_000..11_000);
+                sleep(frozen_for).await;
+                self.daemons[holder].signal(Signal::CONT)
+            }
+            Blow::Kill => {
+                self.daemons[holder].kill().await?;
+                self.daemons[holder].start_again()
+            }
+            Blow::Terminate => {
+                self.daemons[holder].terminate().await?;
+                self.daemons[holder].start_again()
+            }
+        }
+    }
+
+    async fn bounce(&mut self, ending: Ending, pause: Duration) -> anyhow::Result<()> {
+        let down = Instant::now();
+        self.postgres.stop(ending).await?;
+        sleep(pause).await;
+        self.postgres.start().await?;
+        self.downs.push((down, Instant::now()));
+        Ok(())
+    }
+
+    /// Waits until somebody acts after a break that ended after this: who, and how long after it. At the beginning there
+    /// was nobody.
+    async fn somebody_acts_after(&mut self, began: Instant) -> anyhow::Result<(usize, Duration)> {
+        let first = self.overseer.n().checked_sub(1);
+        let by = Instant::now() + WITHOUT_ONE_MAX * 2;
+        loop {
+            for daemon in &mut self.daemons {
+                daemon.check()?;
+            }
+            let deeds = self.overseer.since(first.unwrap_or(0));
+            let after_a_break = deeds.windows(2).find(|pair| {
+                pair[1].at > began && pair[1].at.saturating_duration_since(pair[0].at) >= BREAK
+            });
+            let found = match first {
+                None => deeds.first(),
+                Some(_) => after_a_break.map(|pair| &pair[1]),
+            };
+            if let Some(deed) = found {
+                return Ok((deed.by, deed.at.saturating_duration_since(began)));
+            }
+            if Instant::now() > by {
+                bail!(
+                    "nobody has taken over within {} s",
+                    (WITHOUT_ONE_MAX * 2).as_secs()
+                );
+            }
+            sleep(LOOK_EVERY * 5).await;
+        }
+    }
+
+    async fn end(&mut self, rounds: u32) -> anyhow::Result<()> {
+        self.load.abort();
+        self.wires.mend_all().await?;
+        let verdict = judge(&self.overseer.since(0), &self.downs).map_err(anyhow::Error::msg)?;
+        let daemons = &mut self.daemons;
+        let words = load::settle(&self.lab, REST, || {
+            daemons.iter_mut().try_for_each(Daemon::check)
+        })
+        .await?;
+        say(&format!(
+            "{rounds} rounds: {} calls, {} handovers, {} ms at least from one's last call to the other's first, {:.1} s \
+             at most without one while the database was up; {words}",
+            self.overseer.n(),
+            verdict.handovers,
+            verdict.shortest_between.unwrap_or_default().as_millis(),
+            verdict.longest_without.as_secs_f64(),
+        ));
+        Ok(())
+    }
+
+    fn millis(&mut self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.luck.random_range(range))
+    }
+}
+
+/// Notes who starts runners: the commands say it.
+async fn listen(lab: Arc<LabHandle>, overseer: Overseer) {
+    loop {
+        for heard in lab.take_heard() {
+            let Heard::Command { line, .. } = heard else {
+                continue;
+            };
+            for by in 0..2 {
+                if line.contains("--detach") && line.contains(&format!("--by={by}")) {
+                    overseer.note(by, "a start");
+                }
+            }
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// There is always something to do.
+async fn keep_busy(lab: Arc<LabHandle>, seed: u64) {
+    let mut luck = StdRng::seed_from_u64(seed);
+    loop {
+        if let Err(error) = load::submit(&lab, &mut luck) {
+            say(&format!("a container was refused: {error:#}"));
+        }
+        sleep(Duration::from_millis(luck.random_range(100..400))).await;
+    }
+}
