@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dispatch_management_api::wire::Instance;
 use dispatch_model::IdleBehavior;
 
-use crate::support::{Rig, container, eventually, holds};
+use crate::support::{PATIENCE, Rig, container, eventually, holds};
 
 /// What must be known again: which containers are where, and what the operators want.
 fn known(instances: &[Instance]) -> BTreeMap<String, (Vec<String>, IdleBehavior)> {
@@ -98,4 +98,35 @@ async fn killed_at_awkward_moments_it_loses_nothing_and_leaves_nothing_behind() 
     }
     rig.everything_completes().await;
     assert_eq!(rig.judge().submitted, 16);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_of_a_former_set_are_used_and_destroyed_like_our_own() {
+    // Facts K21.
+    const FORMER: &str = "0123456789abcdef0123456789abcdef";
+    let mut rig =
+        Rig::start(|order| order.vms("FormerInstanceSetIDs", &format!("[\"{FORMER}\"]"))).await;
+    let uuids = rig.submit_many(2, &container(1, 4_000));
+    rig.all_in_state(&uuids, "Running").await;
+    rig.daemon.kill_without_warning().await;
+    rig.lab.world(|world, _| world.dispatcher_restarted());
+    // As if the token had been another one until now.
+    let before = rig.living_instances();
+    for id in &before {
+        let url = format!("{}/instances/{id}/tags", rig.lab.cloud_url());
+        let tags = serde_json::json!({"tags": {"ArvadosInstanceSetID": FORMER}});
+        let client = reqwest::Client::builder().timeout(PATIENCE).build();
+        let answer = client.expect("a client").post(url).json(&tags).send().await;
+        let status = answer.expect("an answer").status();
+        assert!(status.is_success(), "{status}");
+        assert_eq!(rig.tag(id, "ArvadosInstanceSetID"), FORMER);
+    }
+    rig.start_again(|launch| launch).await;
+    eventually("both are known again", async || {
+        holds(known(&rig.management.instances().await).len() == 2)
+    })
+    .await;
+    rig.all_in_state(&uuids, "Complete").await;
+    rig.everything_completes().await;
+    assert_eq!(rig.judge().instances_created, 2);
 }

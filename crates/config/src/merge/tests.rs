@@ -142,6 +142,10 @@ PostgreSQL: {Connection: {host: db, sslmode: disable}}
         "/Containers/CloudVMs/SpotFallbackWindow".into(),
         json!("1h"),
     );
+    expected.insert(
+        "/Containers/CloudVMs/FormerInstanceSetIDs".into(),
+        json!([]),
+    );
     let (merged, told) = merged(text);
     assert_eq!(told, Vec::<String>::new());
     let actual = leaves(&merged);

@@ -37,6 +37,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     lab.vms = VmKind::Sshd(folder.path().join("machines"));
     lab.config.management_address = format!("127.0.0.1:{}", free_port()?);
     lab.config.cloud_vms = load::cloud_vms();
+    let booted = ("BootProbeCommand", "test -e /run/lab-booted");
+    (lab.config.cloud_vms).push((booted.0.to_owned(), booted.1.to_owned()));
     lab.config.deploy_runner_binary = runner.display().to_string();
     let lab = lab.start().await?;
     let mut daemon = Daemon::start(programs, folder.path(), "daemon", lab.config_yaml())?;
@@ -45,7 +47,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             load::submit(&lab, &mut luck)?;
         }
         // Anywhere between its first look at the world and well under way.
-        sleep(Duration::from_millis(luck.random_range(50..4000))).await;
+        sleep(Duration::from_millis(luck.random_range(50..8000))).await;
         daemon.check()?;
         daemon.kill().await?;
         lab.world(|world, _| world.dispatcher_restarted());

@@ -147,7 +147,7 @@ impl Stage {
     }
 
     async fn play(&mut self, arguments: &Arguments) -> anyhow::Result<()> {
-        self.somebody_acts_after(Instant::now()).await?;
+        self.somebody_acts_after(None, Instant::now()).await?;
         let mut blows: Vec<Blow> = Vec::new();
         for round in 1..=arguments.common.rounds {
             if blows.is_empty() {
@@ -157,30 +157,31 @@ impl Stage {
             sleep(pause).await;
             let blow = blows.remove(0);
             let holder = self.overseer.since(0).last().map_or(0, |deed| deed.by);
-            let began = Instant::now();
+            let (mut last, mut began) = (self.overseer.n().checked_sub(1), Instant::now());
             self.strike(blow, holder)
                 .await
                 .with_context(|| format!("{blow:?}"))?;
-            let struck = Instant::now();
+            let took = began.elapsed();
             // Now and then it happens again while somebody is about to take over.
             let twice = arguments.blows.is_empty() && self.luck.random_range(0..4) == 0;
             if twice {
                 let pause = self.millis(0..7000);
                 sleep(pause).await;
+                last = self.overseer.n().checked_sub(1);
                 self.postgres.kill_the_holder().await?;
-                let now = Instant::now();
-                self.downs.push((now, now));
+                began = Instant::now();
+                self.downs.push((began, began));
             }
-            let again = self.somebody_acts_after(began).await;
+            let again = self.somebody_acts_after(last, began).await;
             let again = again.with_context(|| format!("round {round}, {blow:?}"))?;
             let verdict = judge(&self.overseer.since(0), &self.downs);
             verdict
                 .map_err(anyhow::Error::msg)
                 .with_context(|| format!("round {round}, {blow:?}"))?;
             say(&format!(
-                "round {round}: {blow:?}{} of {} ms, daemon {holder} held it; daemon {} acts {:.1} s after it began",
+                "round {round}: {blow:?}{} of {} ms, daemon {holder} held it; daemon {} acts {:.1} s after it (last) began",
                 if twice { " (and again)" } else { "" },
-                (struck - began).as_millis(),
+                took.as_millis(),
                 again.0,
                 again.1.as_secs_f64()
             ));
@@ -252,18 +253,21 @@ impl Stage {
 
     /// Waits until somebody acts after a break that ended after this: who, and how long after it. At the beginning there
     /// was nobody.
-    async fn somebody_acts_after(&mut self, began: Instant) -> anyhow::Result<(usize, Duration)> {
-        let first = self.overseer.n().checked_sub(1);
+    async fn somebody_acts_after(
+        &mut self,
+        last: Option<usize>,
+        began: Instant,
+    ) -> anyhow::Result<(usize, Duration)> {
         let by = Instant::now() + WITHOUT_ONE_MAX * 2;
         loop {
             for daemon in &mut self.daemons {
                 daemon.check()?;
             }
-            let deeds = self.overseer.since(first.unwrap_or(0));
+            let deeds = self.overseer.since(last.unwrap_or(0));
             let after_a_break = deeds.windows(2).find(|pair| {
                 pair[1].at > began && pair[1].at.saturating_duration_since(pair[0].at) >= BREAK
             });
-            let found = match first {
+            let found = match last {
                 None => deeds.first(),
                 Some(_) => after_a_break.map(|pair| &pair[1]),
             };
