@@ -151,11 +151,11 @@ impl Command {
     ) -> impl Future<Output = Result<(), StartError>> + Send + use<> {
         let (means, term, stopping) = (Arc::clone(&self.means), term.clone(), stopping.clone());
         let ready = Arc::clone(&self.told_ready);
+        let locked = self.lock.is_some();
         async move {
             let shell = means.assemble(&term).await?;
             means.health.take_command();
             tell_ready(&ready);
-            let locked = !term.allows_acting();
             if locked {
                 means.metrics.dispatch_lock(LockState::Surveying);
                 tell_status("surveys");

@@ -20,6 +20,7 @@ async fn is_well(rig: &Rig) {
         let ok = Health {
             health: "OK".to_owned(),
             error: None,
+            standby: None,
         };
         holds(rig.management.health().await? == ok)
     })

@@ -1,6 +1,6 @@
 //! Two daemons on one cluster, and a PostgreSQL that is stopped, restarted and cut off.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use dispatch_lab_net::{Heard, Lab, LabHandle, Scheme};
@@ -8,6 +8,8 @@ use dispatch_tests::postgres::{Ending, Postgres, free_port};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rustix::process::Signal;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     task::{AbortHandle, JoinSet},
     time::{Instant, sleep},
 };
@@ -76,6 +78,8 @@ struct Stage {
     postgres: Postgres,
     wires: Wires,
     daemons: Vec<Daemon>,
+    /// Where their management APIs are.
+    management: Vec<SocketAddr>,
     overseer: Overseer,
     /// When the database was not there, or was shaken.
     downs: Vec<(Instant, Instant)>,
@@ -113,7 +117,7 @@ impl Stage {
         let lab = Arc::new(lab.start().await?);
         lab.overhear();
         let (overseer, mut tasks) = (Overseer::default(), JoinSet::new());
-        let mut daemons = Vec::new();
+        let (mut daemons, mut management) = (Vec::new(), Vec::new());
         for by in 0..2 {
             let mut config = lab.config_yaml().to_owned();
             for url in [lab.api_url(), lab.cloud_url()] {
@@ -121,7 +125,9 @@ impl Stage {
                 let entrance = overseer.entrance(by, service, &mut tasks).await?;
                 config = config.replace(url, &format!("http://{entrance}"));
             }
-            config = config.replace("@MANAGEMENT@", &format!("127.0.0.1:{}", free_port()?));
+            let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+            management.push(address);
+            config = config.replace("@MANAGEMENT@", &address.to_string());
             config = config.replace("@BY@", &by.to_string());
             config.push_str(&format!(
                 "    PostgreSQL:\n      Connection: {{host: {}, port: \"{}\", user: postgres, dbname: postgres, sslmode: disable}}\n",
@@ -138,6 +144,7 @@ impl Stage {
             postgres,
             wires,
             daemons,
+            management,
             overseer,
             downs: Vec::new(),
             luck: StdRng::seed_from_u64(*seed),
@@ -147,7 +154,8 @@ impl Stage {
     }
 
     async fn play(&mut self, arguments: &Arguments) -> anyhow::Result<()> {
-        self.somebody_acts_after(None, Instant::now()).await?;
+        let (first, _) = self.somebody_acts_after(None, Instant::now()).await?;
+        self.says_for_whom_it_waits(1 - first, first).await?;
         let mut blows: Vec<Blow> = Vec::new();
         for round in 1..=arguments.common.rounds {
             if blows.is_empty() {
@@ -187,6 +195,44 @@ impl Stage {
             ));
         }
         self.end(arguments.common.rounds).await
+    }
+
+    /// A standby serves health and metrics, and says that it waits and for whom.
+    async fn says_for_whom_it_waits(&self, standby: usize, holder: usize) -> anyhow::Result<()> {
+        let health = self.ask(standby, "/_health/ping").await?;
+        let metrics = self.ask(standby, "/metrics").await?;
+        let acting = self.ask(holder, "/metrics").await?;
+        for (text, wanted) in [
+            (&health, r#""health":"OK""#),
+            (
+                &health,
+                r#""standby":"waits for the dispatchers' lock, held by"#,
+            ),
+            (&health, Wires::daemon(holder).as_str()),
+            (&metrics, r#"dispatch_lock{state="waiting"} 1"#),
+            (&acting, r#"dispatch_lock{state="in_command"} 1"#),
+        ] {
+            if !text.contains(wanted) {
+                bail!("{wanted} is missing in what a daemon says:\n{text}");
+            }
+        }
+        Ok(())
+    }
+
+    /// An answer of a daemon's management API, headers and all.
+    async fn ask(&self, daemon: usize, path: &str) -> anyhow::Result<String> {
+        let token = &self.lab.lab().config.management_token;
+        let mut stream = TcpStream::connect(self.management[daemon]).await?;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: d\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        tokio::time::timeout(Duration::from_secs(10), read)
+            .await
+            .context("no answer from a management API")??;
+        Ok(answer)
     }
 
     /// The blows to come.

@@ -46,7 +46,7 @@ impl Wires {
                 ],
             )
             .await?;
-            let near_address = format!("10.66.{i}.1/30");
+            let near_address = format!("{}/30", Wires::daemon(i));
             run("ip", &["address", "add", &near_address, "dev", &near]).await?;
             run("ip", &["link", "set", &near, "up"]).await?;
             let far_address = format!("{}/30", Wires::database(i));
@@ -66,6 +66,11 @@ impl Wires {
     /// Where this daemon finds the database.
     pub(crate) fn database(daemon: usize) -> String {
         format!("10.66.{daemon}.2")
+    }
+
+    /// Where the database sees this daemon.
+    pub(crate) fn daemon(daemon: usize) -> String {
+        format!("10.66.{daemon}.1")
     }
 
     /// Cuts this daemon's line, without a word to either end.
