@@ -80,7 +80,8 @@ async fn secrets_are_in_no_log_metric_answer_command_line_or_environment_and_str
             .world(|world, _| world.set(&patch).map(drop))
             .expect("a level");
     };
-    rig.submit_many(12, &container(1, 300));
+    // Long enough that the machine is still wanted when it is met.
+    rig.submit_many(12, &container(1, 3_000));
     set("many");
     let stranger = eventually("a machine shows a wrong secret", async || {
         rig.lab.world(|world, _| {
