@@ -15,6 +15,7 @@ mod command;
 mod demo;
 mod deny;
 mod dist;
+mod fuzz;
 mod packages;
 mod python;
 mod rounds;
@@ -56,6 +57,8 @@ enum Chore {
     Dist(dist::Args),
     /// Install the packages in a clean root, run, upgrade and remove them; execute the book's quick start.
     Packages(packages::Args),
+    /// Feed everything that parses what others wrote with wrong inputs, for long (ten minutes if not said).
+    Fuzz(fuzz::Args),
     /// Run everything that CI runs.
     Ci(ci::Args),
     /// Measure the dispatcher's speeds against the lab.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Chore::Book(args) => book::run(&args),
         Chore::Dist(args) => dist::run(&args),
         Chore::Packages(args) => packages::run(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Ci(args) => ci::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Rounds(args) => rounds::run(&args),

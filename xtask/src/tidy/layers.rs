@@ -75,7 +75,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// These join everything, and nothing is built with them.
-const FREE: &[&str] = &["tests"];
+const FREE: &[&str] = &["tests", "fuzz"];
 
 pub(super) fn check(packages: &[Package]) -> Vec<Problem> {
     let mut problems = vec![];
