@@ -112,6 +112,10 @@ mod tests {
             }
             Ok(())
         }
+
+        fn understood(&self) -> u64 {
+            0
+        }
     }
 
     #[test]

@@ -19,14 +19,17 @@ pub trait Target {
 
     /// Takes the input; what it promises and does not keep is an error.
     fn check(&mut self, input: &[u8]) -> Result<(), String>;
+
+    /// How many things made sense to it so far: a target that understands nothing tests nothing.
+    fn understood(&self) -> u64;
 }
 
 /// All of them, with how many mutations a short run tries on each.
 pub fn all() -> Vec<(Box<dyn Target>, u64)> {
     vec![
-        (Box::new(runner::Runner), 20_000),
-        (Box::new(values::Values), 20_000),
-        (Box::new(config::Config), 500),
+        (Box::new(runner::Runner::default()), 20_000),
+        (Box::new(values::Values::default()), 20_000),
+        (Box::new(config::Config::default()), 500),
         (Box::new(api::Api::new()), 200),
         (Box::new(management::Management::new()), 2000),
         (Box::new(azure::Azure::new()), 60),

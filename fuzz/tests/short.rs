@@ -10,6 +10,10 @@ fn check(name: &str) {
         .find(|(target, _)| target.name() == name)
         .expect("a target of this name");
     let kept = run::corpus(&mut *target).expect("a corpus");
+    assert!(
+        target.understood() > 0,
+        "{name} understands nothing of its corpus"
+    );
     let found = match kept {
         Some(found) => Some(found),
         None => run::mutations(&mut *target, SEED, |tried| tried < n).expect("a corpus"),

@@ -23,6 +23,7 @@ pub(super) struct Api {
     runtime: Runtime,
     local: LocalSet,
     settings: ClientSettings,
+    understood: u64,
     /// What the next request is answered with; those after it get an empty list.
     next: Rc<RefCell<Option<Answer>>>,
 }
@@ -53,6 +54,7 @@ impl Api {
             runtime,
             local,
             settings,
+            understood: 0,
             next,
         }
     }
@@ -91,22 +93,28 @@ impl Target for Api {
             .ok()
             .filter(|status| (200..600).contains(status));
         let answer = (status.unwrap_or(200), body.as_bytes().to_vec());
-        self.local.block_on(&self.runtime, async {
+        let entries = self.local.block_on(&self.runtime, async {
             // A new one for each input: a client that was told 503 is slow from then on.
             let client = Client::new(&self.settings).map_err(|error| error.to_string())?;
             let work = one(&client, &self.next, &answer);
             let done = tokio::time::timeout(WITHIN, work).await;
             done.map_err(|_| "it takes too long".to_owned())?
-        })
+        })?;
+        self.understood += entries;
+        Ok(())
+    }
+
+    fn understood(&self) -> u64 {
+        self.understood
     }
 }
 
-/// A view asks, and everything that it asks for is answered so.
+/// A view asks, and everything that it asks for is answered so: how many containers it knows then.
 async fn one(
     client: &Client,
     next: &Rc<RefCell<Option<Answer>>>,
     answer: &Answer,
-) -> Result<(), String> {
+) -> Result<u64, String> {
     let mut view = View::new(settings());
     let mut effects = view.handle(Event::Tick, at(0));
     for round in 1..=ROUNDS {
@@ -126,7 +134,7 @@ async fn one(
             return Err(format!("{id} is kept as {}", entry.id));
         }
     }
-    Ok(())
+    Ok(view.snapshot().entries.len() as u64)
 }
 
 async fn ask(client: &Client, request: Request, round: u64) -> Event {

@@ -19,6 +19,7 @@ pub(super) struct Azure {
     runtime: Runtime,
     local: LocalSet,
     url: String,
+    understood: u64,
     /// The part of the path that is answered badly, and how.
     bad: Rc<RefCell<(String, Answer)>>,
 }
@@ -47,6 +48,7 @@ impl Azure {
             runtime,
             local,
             url: format!("http://{address}"),
+            understood: 0,
             bad,
         }
     }
@@ -89,30 +91,35 @@ impl Target for Azure {
             (status.unwrap_or(200), body.as_bytes().to_vec()),
         );
         let url = self.url.clone();
-        self.local.block_on(&self.runtime, async {
+        self.understood += self.local.block_on(&self.runtime, async {
             let done = tokio::time::timeout(WITHIN, one(&url)).await;
             done.map_err(|_| "it takes too long".to_owned())?
-        })
+        })?;
+        Ok(())
+    }
+
+    fn understood(&self) -> u64 {
+        self.understood
     }
 }
 
-async fn one(url: &str) -> Result<(), String> {
+/// How many instances were listed.
+async fn one(url: &str) -> Result<u64, String> {
     // The driver's own deadlines are longer than anybody wants to wait here.
-    let Ok(set) = tokio::time::timeout(CALL, open(url)).await else {
-        return Ok(());
+    let Ok(Ok(set)) = tokio::time::timeout(CALL, open(url)).await else {
+        return Ok(0);
     };
-    let Ok(set) = set else { return Ok(()) };
     let tags = Tags::from([("ArvadosInstanceSetID".to_owned(), "set".to_owned())]);
-    if let Ok(Ok(listed)) = tokio::time::timeout(CALL, set.list(&tags)).await
-        && listed
-            .iter()
-            .any(|instance| instance.id.as_str().is_empty())
-    {
+    let listed = tokio::time::timeout(CALL, set.list(&tags)).await;
+    let listed = listed.map_or_else(|_| vec![], Result::unwrap_or_default);
+    if listed.iter().any(|one| one.id.as_str().is_empty()) {
         return Err("an instance without an id".into());
     }
-    let _ = tokio::time::timeout(CALL, set.destroy(&"compute-set-aaaaaaaaaaaaaaa".into())).await;
+    let id = "compute-set-aaaaaaaaaaaaaaa".into();
+    // An error, or no end, is an answer as good as any.
+    let _ = tokio::time::timeout(CALL, set.destroy(&id)).await;
     let _ = set.ended();
-    Ok(())
+    Ok(listed.len() as u64)
 }
 
 async fn open(url: &str) -> Result<Arc<dyn InstanceSet>, String> {

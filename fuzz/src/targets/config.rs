@@ -5,7 +5,10 @@ use jiff::Timestamp;
 
 use super::Target;
 
-pub(super) struct Config;
+#[derive(Default)]
+pub(super) struct Config {
+    understood: u64,
+}
 
 impl Target for Config {
     fn name(&self) -> &'static str {
@@ -42,13 +45,18 @@ impl Target for Config {
     fn check(&mut self, input: &[u8]) -> Result<(), String> {
         let text = String::from_utf8_lossy(input);
         for format in [Format::Yaml, Format::Toml] {
-            one(&text, format)?;
+            self.understood += u64::from(one(&text, format)?);
         }
         Ok(())
     }
+
+    fn understood(&self) -> u64 {
+        self.understood
+    }
 }
 
-fn one(text: &str, format: Format) -> Result<(), String> {
+/// Whether it can be used.
+fn one(text: &str, format: Format) -> Result<bool, String> {
     let context = Context {
         known_drivers: &["ec2", "loopback"],
         host: HostFacts {
@@ -64,8 +72,8 @@ fn one(text: &str, format: Format) -> Result<(), String> {
             let again = Source::from_text(&shown, Format::Yaml, "again", Timestamp::UNIX_EPOCH);
             // Secrets are masked in it, so that it need not be usable; it must be a configuration of one cluster.
             match load(&again, &context) {
-                Ok(_) => Ok(()),
-                Err(problems) if problems.iter().all(|problem| !problem.key.is_empty()) => Ok(()),
+                Ok(_) => Ok(true),
+                Err(problems) if problems.iter().all(|problem| !problem.key.is_empty()) => Ok(true),
                 Err(problems) => Err(format!("what is dumped cannot be read: {}", problems[0])),
             }
         }
@@ -75,7 +83,7 @@ fn one(text: &str, format: Format) -> Result<(), String> {
                 .filter(|problem| problem.severity == Severity::Error);
             match errors.count() {
                 0 => Err("refused without an error".into()),
-                _ => Ok(()),
+                _ => Ok(false),
             }
         }
     }

@@ -21,6 +21,7 @@ pub(super) struct Ec2 {
     runtime: Runtime,
     local: LocalSet,
     url: String,
+    understood: u64,
     /// The action that is answered badly, and how.
     bad: Rc<RefCell<(String, Answer)>>,
 }
@@ -49,6 +50,7 @@ impl Ec2 {
             runtime,
             local,
             url: format!("http://{address}"),
+            understood: 0,
             bad,
         }
     }
@@ -94,14 +96,21 @@ impl Target for Ec2 {
             (status.unwrap_or(200), body.as_bytes().to_vec()),
         );
         let url = self.url.clone();
-        self.local.block_on(&self.runtime, async {
+        self.understood += self.local.block_on(&self.runtime, async {
             let done = tokio::time::timeout(WITHIN, one(&url, action)).await;
             done.map_err(|_| "it takes too long".to_owned())?
-        })
+        })?;
+        Ok(())
+    }
+
+    fn understood(&self) -> u64 {
+        self.understood
     }
 }
 
-async fn one(url: &str, action: &str) -> Result<(), String> {
+/// How many instances were listed, made or had a price.
+async fn one(url: &str, action: &str) -> Result<u64, String> {
+    let mut understood = 0;
     let set = open(url).await?;
     let tags = Tags::from([("ArvadosInstanceSetID".to_owned(), "set".to_owned())]);
     // An error is an answer as good as any; a call without an end is cut off by whoever calls.
@@ -116,6 +125,9 @@ async fn one(url: &str, action: &str) -> Result<(), String> {
     {
         return Err("an instance without an id".into());
     }
+    if action == "DescribeInstances" {
+        understood += listed.len() as u64;
+    }
     match action {
         "DescribeSpotPriceHistory" => {
             let spot = Arc::new(instance_type());
@@ -124,6 +136,7 @@ async fn one(url: &str, action: &str) -> Result<(), String> {
                 .map(|one| (one.id.clone(), Arc::clone(&spot)))
                 .collect();
             if let Ok(Ok(prices)) = tokio::time::timeout(CALL, set.prices(&spots)).await {
+                understood += prices.len() as u64;
                 for point in prices.values().flatten() {
                     if !point.price.is_finite() || point.price < 0.0 {
                         return Err(format!("a price of {}", point.price));
@@ -133,10 +146,11 @@ async fn one(url: &str, action: &str) -> Result<(), String> {
         }
         "RunInstances" => {
             let created = tokio::time::timeout(CALL, set.create(order())).await;
-            if let Ok(Ok(created)) = created
-                && created.id.as_str().is_empty()
-            {
-                return Err("created an instance without an id".into());
+            if let Ok(Ok(created)) = created {
+                if created.id.as_str().is_empty() {
+                    return Err("created an instance without an id".into());
+                }
+                understood += 1;
             }
         }
         "TerminateInstances" => {
@@ -148,7 +162,7 @@ async fn one(url: &str, action: &str) -> Result<(), String> {
         _ => {}
     }
     let _ = set.ended();
-    Ok(())
+    Ok(understood)
 }
 
 async fn open(url: &str) -> Result<Arc<dyn InstanceSet>, String> {

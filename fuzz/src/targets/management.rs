@@ -132,6 +132,10 @@ impl Target for Management {
             done.map_err(|_| "it takes too long".to_owned())?
         })
     }
+
+    fn understood(&self) -> u64 {
+        self.backend.orders.load(Ordering::Relaxed)
+    }
 }
 
 /// What comes back until the connection ends.

@@ -4,7 +4,10 @@ use dispatch_config::{Address, duration, size};
 
 use super::Target;
 
-pub(super) struct Values;
+#[derive(Default)]
+pub(super) struct Values {
+    understood: u64,
+}
 
 impl Target for Values {
     fn name(&self) -> &'static str {
@@ -21,6 +24,12 @@ impl Target for Values {
     fn check(&mut self, input: &[u8]) -> Result<(), String> {
         let text = String::from_utf8_lossy(input);
         for line in text.lines() {
+            let read = [
+                size::parse(line).is_ok(),
+                duration::parse(line).is_ok(),
+                Address::parse(line).is_ok(),
+            ];
+            self.understood += read.into_iter().map(u64::from).sum::<u64>();
             if let Ok(bytes) = size::parse(line)
                 && size::parse(&bytes.to_string()) != Ok(bytes)
             {
@@ -38,5 +47,9 @@ impl Target for Values {
             }
         }
         Ok(())
+    }
+
+    fn understood(&self) -> u64 {
+        self.understood
     }
 }
