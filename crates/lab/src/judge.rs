@@ -137,6 +137,11 @@ impl Judge {
         }
     }
 
+    /// Whether a dispatcher has ever been killed in the midst of its work.
+    pub(crate) fn was_restarted(&self) -> bool {
+        self.restarts > 0
+    }
+
     pub(crate) fn changed(&mut self, change: &Change, ms: u64) {
         if change.to != ContainerState::Running {
             return;

@@ -93,6 +93,8 @@ pub(crate) enum Effect {
     Terminate { uuid: String, pid: u32, after: u64 },
     /// Lines for people: what was wrong with a command.
     Complaint(String),
+    /// The input of a command ended in the midst of it.
+    BrokenOff(String),
 }
 
 /// What commands need to know of the world.

@@ -119,10 +119,14 @@ fn detach(shell: &mut Shell<'_, '_>, options: &[&str], uuid: &str, stdin: &[u8])
     let start = match document::Start::read(stdin, uuid, shell.surroundings.root_token) {
         Ok(start) => start,
         Err(message) => {
-            return complain(
-                shell,
-                format!("crunch-run: decode config from stdin: {message}"),
-            );
+            let broken_off = message.contains("EOF while parsing");
+            let message = format!("crunch-run: decode config from stdin: {message}");
+            if broken_off {
+                // What a dispatcher leaves that is killed, or cuts its calls off, in the midst of it.
+                shell.effects.push(Effect::BrokenOff(message.clone()));
+                return Outcome::failed(1, message);
+            }
+            return complain(shell, message);
         }
     };
     if shell.vm.runners.contains_key(uuid) {

@@ -204,7 +204,10 @@ impl World {
                         now,
                     );
                 }
-                Effect::Complaint(text) => self.judge.breach(format!("{instance}: {text}")),
+                Effect::BrokenOff(_) if self.judge.was_restarted() => {}
+                Effect::Complaint(text) | Effect::BrokenOff(text) => {
+                    self.judge.breach(format!("{instance}: {text}"));
+                }
             }
         }
     }
