@@ -390,6 +390,26 @@ fn secrets_for_a_machine_that_could_not_show_its_own_are_a_breach() {
 }
 
 #[test]
+fn a_start_whose_input_breaks_off_is_a_mistake_unless_a_dispatcher_was_killed() {
+    for (input, restarted, n_breaches) in [
+        ("{\"Env\": {", false, 1),
+        ("{\"Env\": {", true, 0),
+        ("", true, 0),
+        ("nonsense", true, 1),
+    ] {
+        let mut stage = Stage::new(1, Settings::default());
+        let (_, address) = stage.instance();
+        if restarted {
+            stage.world.dispatcher_restarted();
+        }
+        let start = "sudo crunch-run --detach --stdin-config zzzzz-dz642-000000000000000";
+        stage.exec(&address, start, input.as_bytes());
+        let breaches = stage.report().breaches;
+        assert_eq!(breaches.len(), n_breaches, "{input:?}: {breaches:?}");
+    }
+}
+
+#[test]
 fn the_cloud_refuses_by_its_knobs() {
     #[track_caller]
     fn check(settings: serde_json::Value, before: usize, expected: Class) {
