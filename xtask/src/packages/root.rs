@@ -70,7 +70,7 @@ impl Root {
     /// it is: `setpriv …`.
     pub(super) fn jailed(&self, mounts: &str, identity: &str, program: &str) -> Command {
         let script = format!(
-            "set -e\n{mounts}\nmount --rbind /dev \"$0/dev\"; mount -t proc proc \"$0/proc\"\n\
+            "set -e\nproc=\n{mounts}\nmount --rbind /dev \"$0/dev\"; mount -t proc $proc proc \"$0/proc\"\n\
              root=$0; exec chroot \"$root\" {identity} \"$@\""
         );
         let mut command = command("unshare");

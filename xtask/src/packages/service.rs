@@ -17,6 +17,8 @@ use crate::command::{command, execute_quietly};
 
 /// How long the daemon may take to say something on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How often to look whether it still runs.
+const EVERY: Duration = Duration::from_millis(100);
 /// Where the unit is, and the socket.
 const UNIT: &str = "/lib/systemd/system/arvados-dispatch-cloud.service";
 const SOCKET: &str = "/run/notify";
@@ -33,7 +35,7 @@ pub(super) struct Service {
 impl Service {
     /// Starts it and waits until it is ready.
     pub(super) fn start(root: &Root) -> Result<Service> {
-        let service = Service::launch(root)?;
+        let mut service = Service::launch(root)?;
         service.hears("READY=1")?;
         Ok(service)
     }
@@ -73,14 +75,14 @@ impl Service {
     }
 
     /// Waits until it tells this.
-    fn hears(&self, message: &str) -> Result<()> {
+    fn hears(&mut self, message: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 bail!("the daemon never said {message}; its log:\n{}", self.log());
             }
-            self.notify.set_read_timeout(Some(left))?;
+            self.notify.set_read_timeout(Some(left.min(EVERY)))?;
             let mut buffer = [0; 4096];
             match self.notify.recv(&mut buffer) {
                 Ok(n)
@@ -92,7 +94,16 @@ impl Service {
                 }
                 Ok(_) => {}
                 Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    // What it said before its end has been read by then.
+                    if let Some(status) = self.child.try_wait()? {
+                        bail!(
+                            "the daemon ended with {status} and never said {message}; its log:\n{}",
+                            self.log()
+                        );
+                    }
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -156,6 +167,9 @@ fn mounts(unit: &Unit) -> String {
     let mut script = String::new();
     if unit.last("ProtectSystem") == Some("strict") {
         script.push_str("mount --bind \"$0\" \"$0\"; mount -o remount,bind,ro \"$0\"; cd \"$0\"\n");
+    }
+    if unit.last("ProcSubset") == Some("pid") {
+        script.push_str("proc='-o subset=pid'\n");
     }
     if unit.is_on("PrivateTmp") {
         script.push_str("mount -t tmpfs -o mode=1777 tmpfs \"$0/tmp\"\n");
