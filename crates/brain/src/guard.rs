@@ -62,7 +62,13 @@ pub(crate) fn may_start(
 }
 
 /// Whether one more instance may be ordered (invariant 8).
-pub(crate) fn may_create(pool: &PoolSnapshot) -> Result<(), String> {
+pub(crate) fn may_create(pool: &PoolSnapshot, price: f64) -> Result<(), String> {
+    let spent = pool.price_per_hour();
+    if !pool.affords(spent, price) {
+        return Err(format!(
+            "all instances cost {spent:.3} an hour, and one for {price:.3} would exceed the spending limit"
+        ));
+    }
     match pool.instance_limit {
         Some(limit) if pool.workers.len() >= limit => Err(format!(
             "there are {} instances and open orders, and {limit} may be",

@@ -228,7 +228,8 @@ impl Brain {
     }
 
     fn create(&mut self, instance_type: &InstanceTypeName, now: Now) {
-        match guard::may_create(self.pool.snapshot()) {
+        let price = (self.settings.types.get(instance_type)).map_or(0.0, |one| one.price);
+        match guard::may_create(self.pool.snapshot(), price) {
             Ok(()) => {
                 let secret = self.secrets.fresh();
                 let instance_type = instance_type.clone();

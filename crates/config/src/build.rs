@@ -211,6 +211,7 @@ fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>, set_id: &str) -> Cl
         initial_quota_estimate: read!(limit, "InitialQuotaEstimate"),
         supervisor_fraction: Some(supervisor_fraction).filter(|fraction| *fraction > 0.0),
         spot_fallback: spot_fallback(reader),
+        max_price_per_hour: Some(read!(number, "MaxPricePerHour")).filter(|price| *price > 0.0),
         former_instance_set_ids: checks::former_set_ids(reader, set_id),
         max_command_output_bytes: checks::command_output(reader),
     }

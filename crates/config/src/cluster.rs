@@ -209,6 +209,8 @@ pub struct CloudVms {
     pub supervisor_fraction: Option<f64>,
     /// Our own: when on-demand instances take the place of spot instances; `None`: never.
     pub spot_fallback: Option<SpotFallback>,
+    /// Our own: what all instances together may cost, dollars an hour; `None`: no limit.
+    pub max_price_per_hour: Option<f64>,
     /// Our own: set ids of instances that are ours as well (facts K21). The present one is not among them.
     pub former_instance_set_ids: Vec<String>,
     /// Our own: how much output of a command is kept.

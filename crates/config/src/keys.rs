@@ -66,7 +66,7 @@ const fn key(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
 }
 
 /// Keys of our own: Arvados knows nothing of them, the Go dispatcher warns of them, runners never see them.
-pub(crate) const OWN: [(Key, &str); 7] = [
+pub(crate) const OWN: [(Key, &str); 8] = [
     (
         key(
             "Containers.CloudVMs.TimeoutKILL",
@@ -117,6 +117,15 @@ pub(crate) const OWN: [(Key, &str); 7] = [
             "the time in which interruptions count, and for which a spot type is then left alone",
         ),
         "\"1h\"",
+    ),
+    (
+        key(
+            "Containers.CloudVMs.MaxPricePerHour",
+            Kind::Number,
+            "0: no limit. Otherwise, what all instances together may cost by their types' Price, in dollars an hour, \
+             creations and shutdowns under way included",
+        ),
+        "0",
     ),
     (
         key(

@@ -52,6 +52,7 @@ pub(crate) fn brain(
             max_probes_per_second: vms.max_probes_per_second,
             max_concurrent_creates: count(vms.max_concurrent_instance_create_ops),
             max_instances: count(vms.max_instances),
+            max_price_per_hour: vms.max_price_per_hour,
             kill_after_term: vms.timeout_kill,
             deploy_runner: vms.deploy_runner_binary.is_some(),
             tag_key_prefix: vms.tag_key_prefix.clone(),

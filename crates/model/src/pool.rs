@@ -101,10 +101,33 @@ pub struct PoolSnapshot {
     pub substitutes: BTreeMap<InstanceTypeName, InstanceTypeName>,
     /// How many instances there may be, from the configuration and from what the cloud has refused; `None`: no limit.
     pub instance_limit: Option<usize>,
+    /// What all instances together may cost, dollars an hour, creations under way and shutdowns included; `None`: no
+    /// limit.
+    pub price_limit: Option<f64>,
     /// How many creations may be under way at once, because nobody knows how many instances the account allows: a
     /// container that is locked for an instance which is then refused has wasted an attempt (facts S10, S11). `None`:
     /// any number.
     pub orders_at_once: Option<usize>,
+}
+
+/// Prices are sums of fractions that a computer cannot write down exactly.
+const PRICE_TOLERANCE: f64 = 1e-9;
+
+impl PoolSnapshot {
+    /// What all instances cost together by their types' prices, dollars an hour, creations under way and shutdowns
+    /// included.
+    pub fn price_per_hour(&self) -> f64 {
+        self.workers
+            .values()
+            .map(|worker| worker.instance_type.price)
+            .sum()
+    }
+
+    /// Whether the spending limit leaves room for one more of this price, while all others cost so much.
+    pub fn affords(&self, spent: f64, price: f64) -> bool {
+        self.price_limit
+            .is_none_or(|limit| spent + price <= limit + PRICE_TOLERANCE)
+    }
 }
 
 /// One worker, as the planner and the readers need it.
@@ -186,6 +209,8 @@ pub struct Hold {
 pub enum HoldCause {
     /// MaxInstances is reached.
     MaxInstances,
+    /// MaxPricePerHour leaves no room for it.
+    SpendingLimit,
     /// The cloud says that the account is at its quota.
     Quota,
     /// The cloud has none of this kind now.
@@ -215,6 +240,7 @@ impl fmt::Display for HoldCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             HoldCause::MaxInstances => "max-instances",
+            HoldCause::SpendingLimit => "spending-limit",
             HoldCause::Quota => "quota",
             HoldCause::Capacity => "capacity",
             HoldCause::SpotInterrupted => "spot-interrupted",

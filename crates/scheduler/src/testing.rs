@@ -85,6 +85,7 @@ impl Situation {
             "runner" => self.runner(words),
             "limit" => self.limit(words),
             "instances" => self.pool.instance_limit = Some(value(words, "max").expect("max=")),
+            "price" => self.pool.price_limit = Some(value(words, "max").expect("max=")),
             "orders" => self.pool.orders_at_once = Some(value(words, "max").expect("max=")),
             "hold" => self.pool.hold = Some(hold(words[0], words)),
             "substitute" => {
@@ -249,6 +250,7 @@ fn value<T: std::str::FromStr>(words: &[&str], key: &str) -> Option<T> {
 fn hold(cause: &str, words: &[&str]) -> Hold {
     let causes = [
         HoldCause::MaxInstances,
+        HoldCause::SpendingLimit,
         HoldCause::Quota,
         HoldCause::Capacity,
         HoldCause::SpotInterrupted,

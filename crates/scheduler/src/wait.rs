@@ -173,6 +173,7 @@ fn type_held_for_people(cause: HoldCause) -> &'static str {
         HoldCause::RateLimit => "the cloud asked to slow down",
         HoldCause::Quota => "at the account's quota",
         HoldCause::MaxInstances => "at the configured maximum",
+        HoldCause::SpendingLimit => "beyond the spending limit",
         HoldCause::RunnerUnreadable => "the runner program cannot be read",
         HoldCause::Stopping => "the dispatcher is stopping",
     }
@@ -181,6 +182,9 @@ fn type_held_for_people(cause: HoldCause) -> &'static str {
 fn no_more_for_people(cause: HoldCause) -> &'static str {
     match cause {
         HoldCause::MaxInstances => "The cluster is at capacity and cannot start more instances now",
+        HoldCause::SpendingLimit => {
+            "The cluster has reached its spending limit and cannot start more instances now"
+        }
         HoldCause::Quota => "The cloud account has reached its limit of instances",
         HoldCause::Capacity => "The cloud has no more instances to give now",
         HoldCause::SpotInterrupted => "The cloud takes back its spot instances too often now",

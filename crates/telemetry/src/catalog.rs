@@ -51,7 +51,7 @@ catalog! {
     MAX_CONCURRENT_CONTAINERS = "arvados_dispatchcloud_max_concurrent_containers", Gauge, [],
         "How many containers may run at once because of the API's load; 0: as many as there is room for";
     AT_QUOTA = "arvados_dispatchcloud_at_quota", Gauge, [],
-        "1 while no more instances may be created because of a quota or MaxInstances";
+        "1 while no more instances may be created because of a quota, MaxInstances or MaxPricePerHour";
     CONTAINERS_RUNNING = "arvados_dispatchcloud_containers_running", Gauge, [],
         "Runners on instances, those being started included";
     PROBE_AGE_MAX = "arvados_dispatchcloud_probe_age_seconds_max", Gauge, [],
@@ -96,6 +96,10 @@ catalog! {
         "1 while instances of this type (or of any) are not created, by cause";
     VIOLATIONS = "arvados_dispatchcloud_invariant_violations", Counter, [],
         "Commands that were withheld because they would have broken a rule: any is worth a report";
+    PRICE_LIMIT = "arvados_dispatchcloud_price_per_hour_limit", Gauge, [],
+        "MaxPricePerHour, in dollars; 0: no limit";
+    PRICE_PER_HOUR = "arvados_dispatchcloud_price_per_hour", Gauge, [],
+        "Configured price of all instances, creations and shutdowns under way included, dollars an hour: what MaxPricePerHour limits";
     DISPATCH_LOCK = "arvados_dispatchcloud_dispatch_lock", Gauge, ["state"],
         "1 for where this process stands with the dispatchers' lock (none to take, waiting, surveying, in command), 0 for the rest";
     CONFIG_SOURCE = "arvados_config_source_timestamp_seconds", Gauge, ["sha256"],

@@ -106,10 +106,12 @@ impl Gauges {
             .filter(|r| !matches!(r.state, RunnerState::Exited { .. }))
             .count();
         self.add(name::CONTAINERS_RUNNING, vec![], running as f64);
-        let held = pool
-            .hold
-            .as_ref()
-            .is_some_and(|h| matches!(h.cause, HoldCause::Quota | HoldCause::MaxInstances));
+        let held = pool.hold.as_ref().is_some_and(|h| {
+            matches!(
+                h.cause,
+                HoldCause::Quota | HoldCause::MaxInstances | HoldCause::SpendingLimit
+            )
+        });
         let full = pool
             .instance_limit
             .is_some_and(|limit| pool.workers.len() >= limit);

@@ -299,6 +299,8 @@ impl Metrics {
         gauges.pool(pool, types);
         self.record(|| {
             gauges.publish();
+            gauge!(name::PRICE_PER_HOUR).set(pool.price_per_hour());
+            gauge!(name::PRICE_LIMIT).set(pool.price_limit.unwrap_or(0.0));
             gauge!(name::PROBE_AGE_MAX).set(ages.last().map_or(0.0, Duration::as_secs_f64));
             gauge!(name::PROBE_AGE_MEDIAN)
                 .set(ages.get(ages.len() / 2).map_or(0.0, Duration::as_secs_f64));

@@ -81,7 +81,9 @@ impl Pool {
             }
             Some(instance_type) => {
                 let any = self.holds.any(self.workers.len());
-                let hold = any.or_else(|| self.holds.of_type(instance_type, None));
+                let hold = any
+                    .or_else(|| self.spending_hold(instance_type.price))
+                    .or_else(|| self.holds.of_type(instance_type, None));
                 hold.map(|hold| format!("{}: {}", hold.cause, hold.detail))
             }
         };

@@ -235,6 +235,7 @@ impl Holds {
                 .any(lasts)
             }
             HoldCause::MaxInstances
+            | HoldCause::SpendingLimit
             | HoldCause::Quota
             | HoldCause::RateLimit
             | HoldCause::RunnerUnreadable

@@ -76,6 +76,7 @@ impl Pool {
             lists: Lists::new(settings.sync_interval),
             snapshot: PoolSnapshot {
                 instance_limit: settings.max_instances,
+                price_limit: settings.max_price_per_hour,
                 ..PoolSnapshot::default()
             },
             desk: Desk::new(settings),
@@ -421,6 +422,8 @@ impl Pool {
     /// Brings the holds in the snapshot up to date, and tells of those that began or ended.
     fn publish_holds(&mut self) {
         let any = self.holds.any(self.workers.len());
+        let cheapest = (self.types.values().map(|one| one.price)).min_by(f64::total_cmp);
+        let any = any.or_else(|| self.spending_hold(cheapest?));
         self.tell_hold(any.as_ref());
         self.snapshot.hold = any;
         let mut held = BTreeMap::new();
@@ -452,6 +455,21 @@ impl Pool {
         let at_once = Some(self.probation.at_once() + self.creates.slow(now));
         self.revision += u64::from(at_once != self.snapshot.orders_at_once);
         self.snapshot.orders_at_once = at_once;
+    }
+
+    /// What keeps an instance of this price from being created.
+    pub(crate) fn spending_hold(&self, price: f64) -> Option<Hold> {
+        let limit = self.snapshot.price_limit?;
+        let spent = (self
+            .workers
+            .values()
+            .map(|worker| worker.instance_type.price))
+        .sum();
+        (!self.snapshot.affords(spent, price)).then(|| Hold {
+            cause: HoldCause::SpendingLimit,
+            until: None,
+            detail: format!("all instances cost ${spent:.3} an hour; MaxPricePerHour is {limit}"),
+        })
     }
 
     /// Tells of a hold on any type. One for quota is told once for each time the cloud has refused.

@@ -32,6 +32,8 @@ pub struct Settings {
     pub max_concurrent_creates: Option<usize>,
     /// `MaxInstances`; `None`: no limit.
     pub max_instances: Option<usize>,
+    /// `MaxPricePerHour`, dollars; `None`: no limit.
+    pub max_price_per_hour: Option<f64>,
     /// After `TimeoutTERM` send SIGKILL once and wait this long before giving the runner up; `None`: never (facts R4).
     pub kill_after_term: Option<Duration>,
     /// Whether the runner is deployed (`DeployRunnerBinary` is not empty).

@@ -83,6 +83,7 @@ impl Setup {
             deploy_runner: false,
             tag_key_prefix: "Arvados".to_owned(),
             resource_tags: BTreeMap::new(),
+            max_price_per_hour: None,
             instance_set_id: "0123456789abcdef0123456789abcdef".to_owned(),
             cluster_id: lab.cluster_id.clone(),
             quota_groups: BTreeMap::new(),

@@ -142,6 +142,7 @@ PostgreSQL: {Connection: {host: db, sslmode: disable}}
         "/Containers/CloudVMs/SpotFallbackWindow".into(),
         json!("1h"),
     );
+    expected.insert("/Containers/CloudVMs/MaxPricePerHour".into(), json!(0));
     expected.insert(
         "/Containers/CloudVMs/FormerInstanceSetIDs".into(),
         json!([]),

@@ -17,7 +17,10 @@ pub(super) struct Obstacle {
 impl Obstacle {
     /// Whether fewer instances would help, so that idle ones should make room (facts S8).
     pub(super) fn is_quota(self) -> bool {
-        matches!(self.cause, HoldCause::MaxInstances | HoldCause::Quota)
+        matches!(
+            self.cause,
+            HoldCause::MaxInstances | HoldCause::SpendingLimit | HoldCause::Quota
+        )
     }
 }
 
@@ -40,6 +43,10 @@ pub(super) struct Creation<'a> {
     types: &'a InstanceTypes,
     now: Time,
     n_instances: usize,
+    /// What all of them cost, dollars an hour.
+    spent: f64,
+    /// A container was refused an instance for its price: whoever comes later does not take what it waits for.
+    saving: bool,
     /// Creations that are under way or ordered by this plan.
     n_orders: usize,
 }
@@ -51,15 +58,17 @@ impl<'a> Creation<'a> {
             types,
             now,
             n_instances: pool.workers.len(),
+            spent: pool.price_per_hour(),
+            saving: false,
             n_orders: (pool.workers.values())
                 .filter(|worker| worker.instance.is_none())
                 .count(),
         }
     }
 
-    /// What keeps one more instance of whatever type from being created. Instances that are booting, shutting down or
-    /// being created count (facts W21).
-    pub(super) fn obstacle(&self) -> Option<Obstacle> {
+    /// What keeps one more instance of this type from being created. Instances that are booting, shutting down or being
+    /// created count (facts W21).
+    pub(super) fn obstacle(&mut self, instance_type: &InstanceType) -> Option<Obstacle> {
         let lasts = |until: &Option<Time>| until.is_none_or(|until| until > self.now);
         if let Some(hold) = self.pool.hold.as_ref().filter(|hold| lasts(&hold.until)) {
             return Some(Obstacle {
@@ -68,15 +77,21 @@ impl<'a> Creation<'a> {
             });
         }
         let full = (self.pool.instance_limit).is_some_and(|limit| self.n_instances >= limit);
-        full.then_some(Obstacle {
-            cause: HoldCause::MaxInstances,
-            until: None,
-        })
+        let obstacle = |cause| Some(Obstacle { cause, until: None });
+        if full {
+            return obstacle(HoldCause::MaxInstances);
+        }
+        self.saving |= !self.pool.affords(self.spent, instance_type.price);
+        if self.saving {
+            return obstacle(HoldCause::SpendingLimit);
+        }
+        None
     }
 
     /// One more is to be created.
-    pub(super) fn count(&mut self) {
+    pub(super) fn count(&mut self, instance_type: &InstanceType) {
         self.n_instances += 1;
+        self.spent += instance_type.price;
     }
 
     /// Whether one more creation may be under way now (facts S10, S11); counts it if so.

@@ -219,13 +219,13 @@ impl<'a> Pass<'a> {
                     position,
                 });
             }
-            Creatable::Type(instance_type) => match self.creation.obstacle() {
+            Creatable::Type(instance_type) => match self.creation.obstacle(&instance_type) {
                 None if self.is_long_unclear(index) => {
                     self.wait_for_release(self.recovery.deadline(self.now.time));
                     self.waits[index] = Some(Wait::Recovering);
                 }
                 None => {
-                    self.creation.count();
+                    self.creation.count(&instance_type);
                     let later = !self.is_locked_long_since(index) && !self.creation.may_order();
                     let place = self.places.add_new(&instance_type, later);
                     self.map(index, place);

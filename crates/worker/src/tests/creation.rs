@@ -275,3 +275,22 @@ fn a_daemon_that_stops_begins_nothing() {
         "#]],
     );
 }
+
+#[test]
+fn the_spending_limit_counts_orders_and_shutdowns_and_says_what_is_spent() {
+    check_with(
+        Script::with(|settings| {
+            settings.max_price_per_hour = Some(0.2);
+            settings.max_concurrent_creates = None;
+        }),
+        "
+        0    listed
+        0    create small
+        0    create small
+        0    create small
+        1    create-fails w1 transient
+        2    create small
+        ",
+        expect![[r#""#]],
+    );
+}

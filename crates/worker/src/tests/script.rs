@@ -67,6 +67,7 @@ pub(crate) fn settings() -> Settings {
         deploy_runner: true,
         tag_key_prefix: "P".to_owned(),
         resource_tags: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
+        max_price_per_hour: None,
         instance_set_id: "set".to_owned(),
         cluster_id: "c".to_owned(),
         quota_groups: BTreeMap::from([("a1".into(), "a".into()), ("a2".into(), "a".into())]),

@@ -387,3 +387,30 @@ fn creates_never_exceed_the_limit_on_instances() {
         "#]],
     );
 }
+
+#[test]
+fn at_the_spending_limit_nobody_comes_past_whoever_saves_for_a_larger_instance() {
+    // Types cost a tenth of a dollar for each core: 0.2 are spent, 0.4 are too many, and the 0.1 that would be left are
+    // not given to whoever is less urgent.
+    check(
+        "
+        price max=0.5
+        worker 1 type2 running : r
+        running r cpu=2 on=type2
+        queued a p9 cpu=4
+        queued b p8 cpu=1
+        ",
+        expect![[r#""#]],
+    );
+    check(
+        "
+        price max=0.7
+        worker 1 type2 running : r
+        running r cpu=2 on=type2
+        queued a p9 cpu=4
+        queued b p8 cpu=1
+        queued c p7 cpu=1
+        ",
+        expect![[r#""#]],
+    );
+}
