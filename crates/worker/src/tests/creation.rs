@@ -291,6 +291,25 @@ fn the_spending_limit_counts_orders_and_shutdowns_and_says_what_is_spent() {
         1    create-fails w1 transient
         2    create small
         ",
-        expect![[r#""#]],
+        expect![[r#"
+            0.000s listed
+                surveyed 0
+            0.000s create small
+              > create w1 small
+            0.000s create small
+                hold any: spending-limit
+              > create w2 small
+            0.000s create small
+                create small refused: spending-limit: all instances cost $0.200 an hour; MaxPricePerHour is 0.2
+            1.000s create-fails w1 transient
+                w1 creation failed: transient (Transient, 1s)
+                hold any: spending-limit ended
+                hold small: create-failing until 2.000s
+            2.000s tick
+                hold small: create-failing ended
+            2.000s create small
+                hold any: spending-limit
+              > create w3 small
+        "#]],
     );
 }

@@ -390,27 +390,51 @@ fn creates_never_exceed_the_limit_on_instances() {
 
 #[test]
 fn at_the_spending_limit_nobody_comes_past_whoever_saves_for_a_larger_instance() {
-    // Types cost a tenth of a dollar for each core: 0.2 are spent, 0.4 are too many, and the 0.1 that would be left are
-    // not given to whoever is less urgent.
+    // Types cost a cent for each core. Two are spent, four more are too many, and the one that would be left is not
+    // given to whoever is less urgent.
     check(
         "
-        price max=0.5
+        price max=0.05
         worker 1 type2 running : r
         running r cpu=2 on=type2
         queued a p9 cpu=4
         queued b p8 cpu=1
         ",
-        expect![[r#""#]],
+        expect![[r#"
+            a: spending-limit, position 1
+            b: spending-limit, position 2
+            again at 390.000s
+        "#]],
     );
     check(
         "
-        price max=0.7
+        price max=0.07
         worker 1 type2 running : r
         running r cpu=2 on=type2
         queued a p9 cpu=4
         queued b p8 cpu=1
         queued c p7 cpu=1
         ",
-        expect![[r#""#]],
+        expect![[r#"
+            lock a
+            lock b
+            a: waits for a new type4
+            b: waits for a new type1
+            c: spending-limit, position 1
+            again at 390.000s
+        "#]],
+    );
+    // What is idle and of no use makes room.
+    check(
+        "
+        price max=0.05
+        worker 1 type2 idle
+        queued a p9 cpu=4
+        ",
+        expect![[r#"
+            shut down w1
+            a: spending-limit, position 1
+            again at 390.000s
+        "#]],
     );
 }
