@@ -1,4 +1,4 @@
-//! The command `cloudtest` as an operator runs it: on the lab's cloud, and on the lab's EC2 API.
+//! The command `cloudtest` as an operator runs it: on the lab's cloud, and on the lab's APIs of EC2 and Azure.
 
 use std::{
     collections::BTreeSet,
@@ -260,4 +260,96 @@ async fn each_subnet_of_an_ec2_account_is_tried_out() {
         "{said}"
     );
     assert_eq!(alive(&lab), 0, "{said}");
+}
+
+/// The lab's configuration for its Azure API, and where that is.
+#[cfg(feature = "azure")]
+fn on_azure(
+    lab: &LabHandle,
+    azure: &dispatch_lab_net::AzureApi,
+) -> (String, [(String, String); 3]) {
+    let settings = azure.settings();
+    let parameters = [
+        ("SubscriptionID", settings.subscription.as_str()),
+        ("TenantID", &settings.tenant),
+        ("ClientID", &settings.client_id),
+        ("ClientSecret", &settings.client_secret),
+        ("Location", &settings.location),
+        ("ResourceGroup", "vms"),
+        ("NetworkResourceGroup", "net"),
+        ("ImageResourceGroup", "images"),
+        ("Network", "vnet"),
+        ("Subnet", "subnet"),
+    ];
+    let parameters = parameters.map(|(key, value)| format!("{key}: {value}"));
+    let config = lab
+        .config_yaml()
+        .replace("Driver: lab", "Driver: azure")
+        .replace(
+            &format!("Endpoint: {}", lab.cloud_url()),
+            &parameters.join("\n          "),
+        );
+    let places = [
+        "AZURE_AUTHORITY_HOST",
+        "AZURE_RESOURCE_MANAGER_ENDPOINT",
+        "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+    ];
+    let places = places.map(|name| (name.to_owned(), azure.url().to_owned()));
+    (config, places)
+}
+
+/// The same against an account of Azure, with its credentials in the configuration, is the live mode.
+#[cfg(feature = "azure")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_azure_account_is_tried_out_and_left_as_it_was() {
+    let lab = lab().await;
+    let azure = lab.serve_azure(dispatch_lab_net::AzureSettings::default());
+    let azure = azure.await.expect("an Azure API");
+    let (config, places) = on_azure(&lab, &azure);
+    let environment: Vec<(&str, &str)> = (places.iter())
+        .map(|(name, url)| (name.as_str(), url.as_str()))
+        .collect();
+    let args = ["-command", "echo hello from there"];
+    let (output, said) = cloudtest(&config, &args, &environment).await;
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("passed: all 10 steps"), "{said}");
+    assert!(said.contains("hello from there"), "{said}");
+    assert_eq!(alive(&lab), 0, "{said}");
+    // Every check of the contract on top, as on a live account.
+    let args = ["--all-checks", "--instance-set-id", "another"];
+    let (output, said) = cloudtest(&config, &args, &environment).await;
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("passed       destroying_what_never_was_succeeds"),
+        "{said}"
+    );
+    assert!(
+        said.contains("cannot show  a_full_quota_is_told_as_such"),
+        "{said}"
+    );
+    assert_eq!(alive(&lab), 0, "{said}");
+    let left = [azure.vms(), azure.nics(), azure.disks()].concat();
+    assert_eq!(left, Vec::<String>::new(), "{said}");
+}
+
+/// What Azure refuses is told with its code and its remedy, and nothing is left behind.
+#[cfg(feature = "azure")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_azure_refuses_is_told_with_the_remedy() {
+    let lab = lab().await;
+    let azure = lab.serve_azure(dispatch_lab_net::AzureSettings {
+        images: ["another-image".to_owned()].into(),
+        ..dispatch_lab_net::AzureSettings::default()
+    });
+    let azure = azure.await.expect("an Azure API");
+    let (config, places) = on_azure(&lab, &azure);
+    let environment: Vec<(&str, &str)> = (places.iter())
+        .map(|(name, url)| (name.as_str(), url.as_str()))
+        .collect();
+    let (output, said) = cloudtest(&config, &[], &environment).await;
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("ImageNotFound"), "{said}");
+    assert!(said.contains("check ImageID"), "{said}");
+    assert!(!said.contains("lab-client-secret"), "{said}");
+    assert_eq!(azure.vms(), Vec::<String>::new());
 }

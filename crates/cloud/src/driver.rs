@@ -97,6 +97,10 @@ pub trait InstanceSet: Send + Sync {
     fn ended(&self) -> Vec<Ended> {
         Vec::new()
     }
+
+    /// This instance has stopped answering. The driver may look into it in the background, and tell of its end, if that
+    /// is what it finds, through [`InstanceSet::ended`]. Called once for each probe that fails.
+    fn doubt(&self, _id: &InstanceId) {}
 }
 
 /// An instance that has ended, or is ending, without our doing.

@@ -279,6 +279,10 @@ impl InstanceSet for Wrapped {
     fn ended(&self) -> Vec<Ended> {
         self.set.ended()
     }
+
+    fn doubt(&self, id: &InstanceId) {
+        self.set.doubt(id);
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, future::Future, panic::AssertUnwindSafe, sync::Arc};
 
 use dispatch_brain::{Command, Input};
-use dispatch_cloud::exec::{ExecError, Executor};
+use dispatch_cloud::{
+    InstanceSet as _,
+    exec::{ExecError, Executor},
+};
 use dispatch_container_queue::Request;
 use dispatch_lock::Term;
 use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, WorkerId};
@@ -194,9 +197,14 @@ impl Hands {
                 );
                 let onlooker = attached.onlooker.clone();
                 let prices = self.cloud.prices.of(&attached.instance);
+                let (set, instance) = (Arc::clone(&self.cloud.set), attached.instance.clone());
                 let probe = async move {
                     let probe = on_instance.probe(&*connection, &onlooker, &order, &first, prices);
-                    event(probe.await)
+                    let report = probe.await;
+                    if has_stopped_answering(&report) {
+                        set.doubt(&instance);
+                    }
+                    event(report)
                 };
                 self.call(probe, event(no_connection()));
             }
@@ -338,6 +346,12 @@ fn task_died() -> Failure {
         class: CloudErrorClass::OutcomeUnknown,
         message: "the call's task died".to_owned(),
     }
+}
+
+/// It has answered before, and now it does not.
+fn has_stopped_answering(report: &ProbeReport) -> bool {
+    let fails = report.connect.is_err() || matches!(report.list, Some(Err(_)));
+    report.connected_at.is_some() && fails
 }
 
 fn no_connection() -> ProbeReport {

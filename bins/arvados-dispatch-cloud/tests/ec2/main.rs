@@ -3,6 +3,8 @@
 //!
 //! Each test starts its own. Nothing sleeps: `eventually` looks until it sees.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod support;
 
 mod adversity;
