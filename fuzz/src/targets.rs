@@ -1,6 +1,7 @@
 //! What is fuzzed: one file for each kind of thing that others write.
 
 mod api;
+#[cfg(feature = "sdk")]
 mod azure;
 mod config;
 #[cfg(feature = "sdk")]
@@ -32,6 +33,7 @@ pub fn all() -> Vec<(Box<dyn Target>, u64)> {
         (Box::new(config::Config::default()), 500),
         (Box::new(api::Api::new()), 200),
         (Box::new(management::Management::new()), 2000),
+        #[cfg(feature = "sdk")]
         (Box::new(azure::Azure::new()), 60),
         #[cfg(feature = "sdk")]
         (Box::new(ec2::Ec2::new()), 60),

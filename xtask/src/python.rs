@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::{
     command::{command, execute, succeeds},
@@ -39,10 +39,12 @@ pub(crate) fn present() -> bool {
 
 /// Sees to it that the packages are there, in their versions.
 pub(crate) fn prepare() -> Result<()> {
-    // Only a test that does not run by default needs them (docs/azure.md).
-    if let Err(error) = AZURE.prepare() {
-        println!("    Microsoft's clients of Azure cannot be installed: {error:#}");
-    }
+    AZURE.prepare().map_err(|error| {
+        anyhow!(
+            "Microsoft's clients of Azure cannot be installed ({error:#}); the tests of the Azure driver need them: see \
+             to it that pip reaches a package index"
+        )
+    })?;
     match EC2.prepare() {
         Ok(()) => Ok(()),
         // Other versions than ours may do.

@@ -12,8 +12,9 @@ use dispatch_model::{InstanceId, Time};
 use tokio::task::JoinSet;
 
 use crate::{
+    action::Action,
     atlas::Reach,
-    calls::{Action, Calls},
+    calls::Calls,
     coalesce::Coalescer,
     failure::Failure,
     garbage::{Ages, Rule},
@@ -31,7 +32,7 @@ const SIZES_AGAIN: std::time::Duration = std::time::Duration::from_secs(600);
 pub(crate) struct Account {
     /// For what goes on in the background, which must not keep it alive.
     pub(crate) me: Weak<Account>,
-    pub(crate) calls: Calls,
+    pub(crate) calls: Arc<Calls>,
     pub(crate) parameters: Parameters,
     pub(crate) context: DriverContext,
     pub(crate) rule: Rule,
@@ -63,9 +64,15 @@ impl Account {
             dangling_after: parameters.dangling_after,
             ages,
         };
+        #[cfg(test)]
+        let calls = {
+            let mut calls = calls;
+            calls.mutant = mutant;
+            calls
+        };
         Arc::new_cyclic(|me| Account {
             me: me.clone(),
-            calls,
+            calls: Arc::new(calls),
             parameters,
             context,
             rule,
@@ -101,10 +108,9 @@ impl Account {
 
     /// Which quota keeps another VM of this size from being made, where Azure did not say.
     pub(crate) async fn which_quota(&self, size: &str, spot: bool) -> Option<Reach> {
-        let path = self.parameters.places.usages(&self.parameters.location);
         let mut usages = Usages::default();
-        match self.calls.list(Action::Usages, &path, None).await {
-            Ok((rows, _)) => usages.add(&serde_json::json!({ "value": rows })),
+        match self.list_usages().await {
+            Ok((rows, _)) => usages.add(rows),
             Err(failure) => self.cannot_read("the quotas", Action::Usages, &failure),
         }
         let sizes = self.sizes().await.unwrap_or_default();
@@ -118,13 +124,10 @@ impl Account {
         {
             return sizes.clone();
         }
-        let filter = format!("location eq '{}'", self.parameters.location);
-        let path = self.parameters.places.skus();
-        let answer = self.calls.list(Action::Sizes, &path, Some(&filter)).await;
-        let (sizes, lasts) = match answer {
+        let (sizes, lasts) = match self.list_sizes().await {
             Ok((rows, _)) => {
                 let mut sizes = Sizes::default();
-                sizes.add(&serde_json::json!({ "value": rows }));
+                sizes.add(rows);
                 (Some(Arc::new(sizes)), SIZES_GOOD)
             }
             Err(failure) => {

@@ -1,5 +1,12 @@
 //! What is put: the bodies of a network interface and of a VM (facts §2.9, A7).
 
+use azure_mgmt_compute::package_2024_07_01::models::{
+    self, BillingProfile, CreateOption, EvictionPolicy, HardwareProfile, ImageReference,
+    LinuxConfiguration, NetworkInterfaceReference, NetworkInterfaceReferenceProperties,
+    NetworkProfile, OsDisk, OsProfile, Priority, Resource, SshConfiguration, SshPublicKey,
+    StorageProfile, SubResource, VirtualMachine, VirtualMachineProperties,
+    hardware_profile::VmSize, network_interface_reference_properties, os_disk::OsType,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dispatch_cloud::{CreateOrder, DriverContext, Tags};
 use serde_json::{Value, json};
@@ -51,46 +58,89 @@ pub(crate) fn vm(
     parameters: &Parameters,
     context: &DriverContext,
     created_at: jiff::Timestamp,
-) -> Value {
+) -> VirtualMachine {
     let mut tags = settable(&order.tags);
     tags.insert(CREATED_AT.to_owned(), created_at.to_string());
-    let user = &parameters.admin_username;
-    let mut linux = json!({"disablePasswordAuthentication": true});
-    if let Some(key) = &context.public_key {
-        linux["ssh"] = json!({"publicKeys": [{
-            "path": format!("/home/{user}/.ssh/authorized_keys"),
-            "keyData": key,
-        }]});
-    }
-    let mut properties = json!({
-        "hardwareProfile": {"vmSize": order.instance_type.provider_type},
-        "storageProfile": {
-            "imageReference": {"id": parameters.places.image_id(&order.image_id)},
-            "osDisk": {
-                "name": names.disk(),
-                "osType": "Linux",
-                "createOption": "FromImage",
-                "deleteOption": "Delete",
-            },
-        },
-        "osProfile": {
-            "computerName": names.vm,
-            "adminUsername": user,
-            "customData": STANDARD.encode(&order.init_script),
-            "linuxConfiguration": linux,
-        },
-        "networkProfile": {"networkInterfaces": [{
-            "id": parameters.places.nic(&names.nic()),
-            "properties": {"primary": true, "deleteOption": "Delete"},
-        }]},
-    });
+    let properties = VirtualMachineProperties {
+        hardware_profile: Some(HardwareProfile {
+            vm_size: Some(VmSize::UnknownValue(
+                order.instance_type.provider_type.clone(),
+            )),
+            ..HardwareProfile::default()
+        }),
+        storage_profile: Some(StorageProfile {
+            image_reference: Some(ImageReference {
+                sub_resource: SubResource {
+                    id: Some(parameters.places.image_id(&order.image_id)),
+                },
+                ..ImageReference::default()
+            }),
+            os_disk: Some(OsDisk {
+                name: Some(names.disk()),
+                os_type: Some(OsType::Linux),
+                delete_option: Some(models::DeleteOption::Delete),
+                ..OsDisk::new(CreateOption::FromImage)
+            }),
+            ..StorageProfile::default()
+        }),
+        os_profile: Some(OsProfile {
+            computer_name: Some(names.vm.clone()),
+            admin_username: Some(parameters.admin_username.clone()),
+            custom_data: Some(STANDARD.encode(&order.init_script)),
+            linux_configuration: Some(linux(parameters, context)),
+            ..OsProfile::default()
+        }),
+        network_profile: Some(NetworkProfile {
+            network_interfaces: vec![NetworkInterfaceReference {
+                sub_resource: SubResource {
+                    id: Some(parameters.places.nic(&names.nic())),
+                },
+                properties: Some(NetworkInterfaceReferenceProperties {
+                    primary: Some(true),
+                    delete_option: Some(
+                        network_interface_reference_properties::DeleteOption::Delete,
+                    ),
+                }),
+            }],
+            ..NetworkProfile::default()
+        }),
+        ..VirtualMachineProperties::default()
+    };
     // Facts A7: Azure refuses these for other VMs.
-    if order.instance_type.preemptible {
-        properties["priority"] = json!("Spot");
-        properties["evictionPolicy"] = json!("Delete");
-        properties["billingProfile"] = json!({"maxPrice": -1});
+    let properties = if order.instance_type.preemptible {
+        VirtualMachineProperties {
+            priority: Some(Priority::Spot),
+            eviction_policy: Some(EvictionPolicy::Delete),
+            billing_profile: Some(BillingProfile {
+                max_price: Some(-1.0),
+            }),
+            ..properties
+        }
+    } else {
+        properties
+    };
+    VirtualMachine {
+        properties: Some(properties),
+        ..VirtualMachine::new(Resource {
+            tags: Some(json!(tags)),
+            ..Resource::new(parameters.location.clone())
+        })
     }
-    json!({"location": parameters.location, "tags": tags, "properties": properties})
+}
+
+fn linux(parameters: &Parameters, context: &DriverContext) -> LinuxConfiguration {
+    let user = &parameters.admin_username;
+    let keys = context.public_key.iter().map(|key| SshPublicKey {
+        path: Some(format!("/home/{user}/.ssh/authorized_keys")),
+        key_data: Some(key.clone()),
+    });
+    let public_keys: Vec<SshPublicKey> = keys.collect();
+    LinuxConfiguration {
+        disable_password_authentication: Some(true),
+        // Without a key there is no block for it.
+        ssh: (!public_keys.is_empty()).then_some(SshConfiguration { public_keys }),
+        ..LinuxConfiguration::default()
+    }
 }
 
 /// A change of tags that leaves all others alone (learn.microsoft.com/rest/api/resources/tags/update-at-scope).
@@ -105,6 +155,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+    use crate::compute::wire;
 
     fn order(spot: bool) -> CreateOrder {
         CreateOrder {
@@ -153,7 +204,7 @@ mod tests {
     async fn a_vm_is_put_as_go_puts_it_and_takes_its_parts_along() {
         let (parameters, context) = stage(Some("ssh-ed25519 AAAA"));
         let names = Names::of_vm("compute-set-x");
-        let body = vm(&order(false), &names, &parameters, &context, at());
+        let body = wire(&vm(&order(false), &names, &parameters, &context, at()));
         expect![[r#"
             {
               "location": "centralus",
@@ -171,8 +222,8 @@ mod tests {
                     "id": "/subscriptions/sub/resourceGroups/vms/providers/Microsoft.Compute/images/image"
                   },
                   "osDisk": {
-                    "name": "compute-set-x-os",
                     "osType": "Linux",
+                    "name": "compute-set-x-os",
                     "createOption": "FromImage",
                     "deleteOption": "Delete"
                   }
@@ -213,14 +264,14 @@ mod tests {
     async fn a7_only_spot_vms_say_anything_about_priority_and_price() {
         let (parameters, context) = stage(None);
         let names = Names::of_vm("compute-set-x");
-        let plain = vm(&order(false), &names, &parameters, &context, at());
+        let plain = wire(&vm(&order(false), &names, &parameters, &context, at()));
         for member in ["priority", "evictionPolicy", "billingProfile"] {
             assert!(plain["properties"][member].is_null(), "{member}");
         }
-        let spot = vm(&order(true), &names, &parameters, &context, at());
+        let spot = wire(&vm(&order(true), &names, &parameters, &context, at()));
         assert_eq!(spot["properties"]["priority"], "Spot");
         assert_eq!(spot["properties"]["evictionPolicy"], "Delete");
-        assert_eq!(spot["properties"]["billingProfile"]["maxPrice"], -1);
+        assert_eq!(spot["properties"]["billingProfile"]["maxPrice"], -1.0);
         // Without a key to deploy there is no block for it.
         let linux = &spot["properties"]["osProfile"]["linuxConfiguration"];
         assert_eq!(*linux, json!({"disablePasswordAuthentication": true}));

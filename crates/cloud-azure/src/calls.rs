@@ -15,6 +15,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::{
+    action::Action,
     atlas::{self, Fault, Kind},
     endpoints::Endpoints,
     failure::Failure,
@@ -24,12 +25,6 @@ use crate::{
     token::Tokens,
 };
 
-const COMPUTE: &str = "2024-07-01";
-const DISKS: &str = "2024-03-02";
-const SKUS: &str = "2021-07-01";
-const NETWORK: &str = "2024-03-01";
-const RESOURCES: &str = "2021-04-01";
-
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long an answer may take. The resource manager itself gives up after 60 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(65);
@@ -38,80 +33,16 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A list that has more pages does not end.
 const PAGES_MAX: usize = 2000;
 
-/// What we ask of Azure. It limits the rate of each apart.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Action {
-    PutVm,
-    GetVm,
-    InstanceView,
-    DeleteVm,
-    ListVms,
-    PutNic,
-    GetNic,
-    DeleteNic,
-    ListNics,
-    ListDisks,
-    DeleteDisk,
-    Usages,
-    Sizes,
-    MergeTags,
-    Operation,
+/// What is sent.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) if_none_match: Option<String>,
+    pub(crate) body: Option<Value>,
 }
 
-impl Action {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Action::PutVm => "create VM",
-            Action::GetVm => "look at VM",
-            Action::InstanceView => "look into VM",
-            Action::DeleteVm => "delete VM",
-            Action::ListVms => "list VMs",
-            Action::PutNic => "create network interface",
-            Action::GetNic => "look at network interface",
-            Action::DeleteNic => "delete network interface",
-            Action::ListNics => "list network interfaces",
-            Action::ListDisks => "list disks",
-            Action::DeleteDisk => "delete disk",
-            Action::Usages => "read quotas",
-            Action::Sizes => "read sizes",
-            Action::MergeTags => "set tags",
-            Action::Operation => "ask for an operation",
-        }
-    }
-
-    const fn api_version(self) -> &'static str {
-        match self {
-            Action::PutVm
-            | Action::GetVm
-            | Action::InstanceView
-            | Action::DeleteVm
-            | Action::ListVms
-            | Action::Usages
-            | Action::Operation => COMPUTE,
-            Action::ListDisks | Action::DeleteDisk => DISKS,
-            Action::Sizes => SKUS,
-            Action::PutNic | Action::GetNic | Action::DeleteNic | Action::ListNics => NETWORK,
-            Action::MergeTags => RESOURCES,
-        }
-    }
-
-    const fn method(self) -> Method {
-        match self {
-            Action::PutVm | Action::PutNic => Method::PUT,
-            Action::DeleteVm | Action::DeleteNic | Action::DeleteDisk => Method::DELETE,
-            Action::MergeTags => Method::PATCH,
-            Action::GetVm
-            | Action::InstanceView
-            | Action::ListVms
-            | Action::GetNic
-            | Action::ListNics
-            | Action::ListDisks
-            | Action::Usages
-            | Action::Sizes
-            | Action::Operation => Method::GET,
-        }
-    }
-}
+/// All rows of a list, and the cloud's wall clock.
+pub(crate) type Rows = (Vec<Value>, Option<jiff::Timestamp>);
 
 /// What makes calls.
 #[derive(Debug)]
@@ -125,6 +56,8 @@ pub(crate) struct Calls {
     paces: Mutex<BTreeMap<Action, Pace>>,
     /// How much faster than in life clocks run; 1 but in tests.
     pub(crate) scale: u32,
+    #[cfg(test)]
+    pub(crate) mutant: Option<crate::mutants::Mutant>,
 }
 
 /// An answer that is a success.
@@ -170,6 +103,8 @@ impl Calls {
             clock,
             paces: Mutex::default(),
             scale: scale.max(1),
+            #[cfg(test)]
+            mutant: None,
         })
     }
 
@@ -177,7 +112,7 @@ impl Calls {
         self.clock.now()
     }
 
-    /// One call about a path.
+    /// One call about a path, of those that azure_mgmt_compute has no requests for.
     pub(crate) async fn call(
         &self,
         action: Action,
@@ -185,14 +120,19 @@ impl Calls {
         body: Option<&Value>,
     ) -> Result<Good, Failure> {
         let query = [("api-version", action.api_version())];
-        self.send(action, self.endpoints.arm(path, &query), body)
+        let outgoing = Outgoing {
+            method: action.method(),
+            if_none_match: None,
+            body: body.cloned(),
+        };
+        self.send(action, self.endpoints.arm(path, &query), &outgoing)
             .await
     }
 
-    /// One call about a URL that an answer named.
+    /// One look at a URL that an answer named.
     pub(crate) async fn follow(&self, action: Action, named: &str) -> Result<Good, Failure> {
         match self.endpoints.follow(named) {
-            Some(url) => self.send(action, url, None).await,
+            Some(url) => self.send(action, url, &look()).await,
             None => Err(Failure::NotSent(format!(
                 "an answer names {}, which is another host: our token is not sent there",
                 named.split('?').next().unwrap_or_default()
@@ -200,20 +140,18 @@ impl Calls {
         }
     }
 
-    /// All rows of a list, and the cloud's wall clock.
-    pub(crate) async fn list(
-        &self,
-        action: Action,
-        path: &str,
-        filter: Option<&str>,
-    ) -> Result<(Vec<Value>, Option<jiff::Timestamp>), Failure> {
-        let mut query = vec![("api-version", action.api_version())];
-        query.extend(filter.map(|filter| ("$filter", filter)));
-        let mut url = self.endpoints.arm(path, &query);
-        let mut seen = std::collections::BTreeSet::from([url.to_string()]);
+    /// All rows of a list.
+    pub(crate) async fn list(&self, action: Action, path: &str) -> Result<Rows, Failure> {
+        let first = self.call(action, path, None).await?;
+        self.rest(action, first).await
+    }
+
+    /// All rows of a list that begins with this page.
+    pub(crate) async fn rest(&self, action: Action, first: Good) -> Result<Rows, Failure> {
+        let mut seen = std::collections::BTreeSet::new();
         let mut rows = Vec::new();
+        let mut good = first;
         for _ in 0..PAGES_MAX {
-            let good = self.send(action, url, None).await?;
             let Some(values) = good.answer.body["value"].as_array() else {
                 return Err(Failure::Unknown("the list has no rows in it".to_owned()));
             };
@@ -222,29 +160,36 @@ impl Calls {
             if next.is_empty() {
                 return Ok((rows, good.date));
             }
-            url = self.endpoints.follow(next).ok_or_else(|| {
-                Failure::NotSent("the next page of the list is on another host".to_owned())
-            })?;
             // Facts K27: it would never end. What was read so far is all there is.
-            if !seen.insert(url.to_string()) {
+            if !seen.insert(next.to_owned()) {
                 tracing::warn!(
                     action = action.name(),
                     "a page of a list names itself as the next"
                 );
                 return Ok((rows, good.date));
             }
+            let url = self.endpoints.follow(next).ok_or_else(|| {
+                Failure::NotSent("the next page of the list is on another host".to_owned())
+            })?;
+            good = self.send(action, url, &look()).await?;
         }
         Err(Failure::Unknown(format!(
             "the list has more than {PAGES_MAX} pages"
         )))
     }
 
-    async fn send(&self, action: Action, url: Url, body: Option<&Value>) -> Result<Good, Failure> {
+    /// One call, with whatever every call needs.
+    pub(crate) async fn send(
+        &self,
+        action: Action,
+        url: Url,
+        outgoing: &Outgoing,
+    ) -> Result<Good, Failure> {
         self.pace(action).turn(self.now()).map_err(Failure::Held)?;
-        let mut result = self.send_once(action, url.clone(), body).await;
+        let mut result = self.send_once(url.clone(), outgoing).await;
         // The token has ended early: once more with another. The call itself had no effect.
         if matches!(&result, Err(Failure::Said { status: 401, .. })) {
-            result = self.send_once(action, url, body).await;
+            result = self.send_once(url, outgoing).await;
         }
         if let Err(failure @ Failure::Said { fault, .. }) = &result
             && failure
@@ -257,12 +202,7 @@ impl Calls {
         result
     }
 
-    async fn send_once(
-        &self,
-        action: Action,
-        url: Url,
-        body: Option<&Value>,
-    ) -> Result<Good, Failure> {
+    async fn send_once(&self, url: Url, outgoing: &Outgoing) -> Result<Good, Failure> {
         let token = self
             .tokens
             .token(
@@ -275,14 +215,13 @@ impl Calls {
             .await?;
         let mut request = self
             .client
-            .request(action.method(), url)
+            .request(outgoing.method.clone(), url)
             .bearer_auth(token.reveal());
-        if let Some(body) = body {
+        if let Some(body) = &outgoing.body {
             request = request.json(body);
         }
-        if action == Action::PutVm {
-            // A PUT updates what exists, and that is never what we want.
-            request = request.header("If-None-Match", "*");
+        if let Some(condition) = &outgoing.if_none_match {
+            request = request.header("If-None-Match", condition);
         }
         let response = request.send().await.map_err(|error| unanswered(&error))?;
         let status = response.status().as_u16();
@@ -358,6 +297,11 @@ impl Calls {
     }
 
     fn pace(&self, action: Action) -> PaceGuard<'_> {
+        #[cfg(test)]
+        let action = match self.mutant {
+            Some(crate::mutants::Mutant::OnePaceForAll) => Action::PutVm,
+            _ => action,
+        };
         PaceGuard {
             paces: self.paces.lock().unwrap_or_else(PoisonError::into_inner),
             action,
@@ -383,6 +327,14 @@ impl PaceGuard<'_> {
 
     fn not_before(&mut self) -> Time {
         self.paces.entry(self.action).or_default().not_before()
+    }
+}
+
+fn look() -> Outgoing {
+    Outgoing {
+        method: Method::GET,
+        if_none_match: None,
+        body: None,
     }
 }
 

@@ -6,7 +6,7 @@ use dispatch_model::CloudErrorClass;
 
 use crate::{
     account::{Account, wall},
-    calls::Action,
+    action::Action,
     failure::Failure,
     garbage::Garbage,
     rows,
@@ -47,17 +47,16 @@ impl Account {
     pub(crate) async fn collect(&self) -> Result<Collected, Failure> {
         let garbage = self.find_garbage().await?;
         let mut collected = Collected::default();
-        let places = &self.parameters.places;
-        let nics = garbage
-            .nics
-            .iter()
-            .map(|name| (Action::DeleteNic, name, places.nic(name)));
-        let disks = garbage
-            .disks
-            .iter()
-            .map(|name| (Action::DeleteDisk, name, places.disk(name)));
-        for (action, name, path) in nics.chain(disks).take(ROUND_MAX) {
-            match self.calls.call(action, &path, None).await {
+        let nics = garbage.nics.iter().map(|name| (Action::DeleteNic, name));
+        let disks = garbage.disks.iter().map(|name| (Action::DeleteDisk, name));
+        for (action, name) in nics.chain(disks).take(ROUND_MAX) {
+            let deleted = if action == Action::DeleteNic {
+                let path = self.parameters.places.nic(name);
+                self.calls.call(action, &path, None).await
+            } else {
+                self.delete_disk(name).await
+            };
+            match deleted {
                 Ok(_) => {
                     tracing::info!(%name, "{}: it was left behind", action.name());
                     collected.deleted += 1;
@@ -82,18 +81,9 @@ impl Account {
     /// The lists are read in this order, so that whatever belongs to a VM that is being made is seen before its VM.
     async fn find_garbage(&self) -> Result<Garbage, Failure> {
         let places = &self.parameters.places;
-        let (nics, date) = self
-            .calls
-            .list(Action::ListNics, &places.nics(), None)
-            .await?;
-        let (disks, _) = self
-            .calls
-            .list(Action::ListDisks, &places.disks(), None)
-            .await?;
-        let (vms, _) = self
-            .calls
-            .list(Action::ListVms, &places.vms(), None)
-            .await?;
+        let (nics, date) = self.calls.list(Action::ListNics, &places.nics()).await?;
+        let (disks, _) = self.list_disks().await?;
+        let (vms, _) = self.list_vms().await?;
         let nics: Vec<_> = nics
             .iter()
             .filter_map(rows::nic)

@@ -2,6 +2,7 @@
 //! from the public REST documentation and judged by Microsoft's own Python packages. Each pitfall of facts A1–A11 and
 //! K27 names its check.
 
+mod checks;
 mod creates;
 mod garbage;
 mod kills;

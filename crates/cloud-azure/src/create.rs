@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
+use azure_mgmt_compute::package_2024_07_01::models::VirtualMachine;
 use dispatch_cloud::{CloudError, CreateOrder, EndCause, Ended, Instance};
 use dispatch_model::{CloudErrorClass, Time};
 use serde_json::Value;
 
 use crate::{
     account::{Account, wall},
+    action::Action,
     atlas::{self, Fault},
     body,
-    calls::{Action, Good},
+    calls::Good,
     creation::{Ask, Creation, Heard, Next, Outcome},
     failure::Failure,
     lro::{self, Answer, End, Follow, Step},
     names::Names,
-    parameters,
+    parameters, places,
 };
 
 /// After this an operation is not asked for any more; the list shows what came of it. Azure gives up on a VM whose
@@ -142,22 +144,33 @@ impl Account {
         ask: Ask,
         names: &Names,
         nic: &Value,
-        put: &Value,
+        put: &VirtualMachine,
         accepted: &mut Answer,
     ) -> Heard<Said> {
-        let places = &self.parameters.places;
-        let (action, path, body) = match ask {
-            Ask::PutNic => (Action::PutNic, places.nic(&names.nic()), Some(nic)),
-            Ask::GetNic => (Action::GetNic, places.nic(&names.nic()), None),
-            Ask::PutVm => (Action::PutVm, places.vm(&names.vm), Some(put)),
-            Ask::GetVm => (Action::GetVm, places.vm(&names.vm), None),
-            Ask::DeleteNic => (Action::DeleteNic, places.nic(&names.nic()), None),
-        };
         #[cfg(test)]
         if let Some(heard) = self.mutated(ask) {
             return heard;
         }
-        let result = self.calls.call(action, &path, body).await;
+        let path = self.parameters.places.nic(&names.nic());
+        let (action, result) = match ask {
+            Ask::PutNic => {
+                let put = self.calls.call(Action::PutNic, &path, Some(nic));
+                (Action::PutNic, put.await)
+            }
+            Ask::GetNic => {
+                let look = self.calls.call(Action::GetNic, &path, None);
+                (Action::GetNic, look.await)
+            }
+            Ask::DeleteNic => {
+                let delete = self.calls.call(Action::DeleteNic, &path, None);
+                (Action::DeleteNic, delete.await)
+            }
+            Ask::PutVm => {
+                let put = self.put_vm(&names.vm, put.clone());
+                (Action::PutVm, put.await)
+            }
+            Ask::GetVm => (Action::GetVm, self.get_vm(&names.vm).await),
+        };
         match result {
             Ok(good) => {
                 let heard = heard_of_good(ask, &good);
@@ -255,7 +268,7 @@ impl Account {
 
     async fn poll(&self, follow: &mut Follow, path: &str, url: &str) -> Step {
         let answer = if url == path {
-            self.calls.call(Action::GetVm, path, None).await
+            self.get_vm(places::name_in(path)).await
         } else {
             self.calls.follow(Action::Operation, url).await
         };
@@ -302,8 +315,7 @@ impl Account {
             return;
         }
         self.memory().watch.destroying(vm);
-        let path = self.parameters.places.vm(vm);
-        match self.calls.call(Action::DeleteVm, &path, None).await {
+        match self.delete_vm(vm).await {
             Ok(_) => {}
             Err(failure) if failure.is_absent() => {}
             Err(failure) => {

@@ -23,9 +23,14 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct AzureDriver {
     overrides: Overrides,
-    ages: Ages,
+    pub(crate) ages: Ages,
     scale: u32,
+    /// What was given as the scale and is no number.
+    odd_scale: Option<String>,
 }
+
+/// For tests against stand-ins for Azure: how many times shorter than in life the driver's waits and ages are.
+const TIME_SCALE: &str = "DISPATCH_AZURE_TIME_SCALE";
 
 impl AzureDriver {
     /// The driver for Azure itself, or for the places that `AZURE_AUTHORITY_HOST`, `AZURE_RESOURCE_MANAGER_ENDPOINT`
@@ -37,14 +42,18 @@ impl AzureDriver {
                 .map(|value| value.trim().to_owned())
                 .filter(|value| !value.is_empty())
         };
+        let given = set(TIME_SCALE);
+        let scale = given.as_ref().map_or(Some(1), |text| text.parse().ok());
+        let scale = scale.filter(|scale| (1..=10_000).contains(scale));
         AzureDriver {
             overrides: Overrides {
                 authority: set(endpoints::AUTHORITY),
                 arm: set(endpoints::ARM),
                 metadata: set(endpoints::METADATA),
             },
-            ages: Ages::IN_LIFE,
-            scale: 1,
+            ages: Ages::scaled(scale.unwrap_or(1)),
+            odd_scale: given.filter(|_| scale.is_none()),
+            scale: scale.unwrap_or(1),
         }
     }
 
@@ -59,6 +68,7 @@ impl AzureDriver {
             },
             ages: Ages::IN_LIFE,
             scale: 1,
+            odd_scale: None,
         }
     }
 
@@ -66,24 +76,25 @@ impl AzureDriver {
     #[cfg(test)]
     pub(crate) fn at(url: &str, scale: u32) -> AzureDriver {
         let place = Some(url.to_owned());
-        let life = Ages::IN_LIFE;
         AzureDriver {
             overrides: Overrides {
                 authority: place.clone(),
                 arm: place.clone(),
                 metadata: place,
             },
-            ages: Ages {
-                create_deadline: life.create_deadline / scale,
-                reserved: life.reserved / scale,
-                every: life.every / scale,
-            },
+            ages: Ages::scaled(scale),
             scale,
+            odd_scale: None,
         }
     }
 
     fn read(&self, parameters: &Value) -> Result<(Parameters, Endpoints), Vec<String>> {
         let read = Parameters::read(parameters)?;
+        if let Some(scale) = &self.odd_scale {
+            return Err(vec![format!(
+                "{TIME_SCALE} is {scale:?}, which is no number from 1 to 10000: unset it; it is for tests alone"
+            )]);
+        }
         let endpoints = Endpoints::new(read.environment, &self.overrides)?;
         Ok((read, endpoints))
     }
@@ -144,6 +155,10 @@ impl Driver for AzureDriver {
             #[cfg(test)]
             None,
         )?;
+        if self.scale != 1 {
+            let scale = self.scale;
+            tracing::warn!(scale, "{TIME_SCALE} is set: waits and ages are not Azure's");
+        }
         account.spawn(collect::for_ever(Arc::downgrade(&account)));
         Ok(account)
     }
@@ -173,5 +188,9 @@ impl InstanceSet for Account {
 
     fn ended(&self) -> Vec<Ended> {
         self.memory().take_ended()
+    }
+
+    fn doubt(&self, id: &InstanceId) {
+        self.look_into_silent(id);
     }
 }

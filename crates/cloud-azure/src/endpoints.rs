@@ -76,6 +76,15 @@ impl Endpoints {
         url
     }
 
+    /// Where a request to the public cloud's resource manager goes.
+    pub(crate) fn arm_of(&self, public: &Url) -> Url {
+        let mut url = self.arm.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{}", public.path()));
+        url.set_query(public.query());
+        url
+    }
+
     /// A URL that an answer named, if our token may be sent there: the resource manager's own host, or one below it.
     pub(crate) fn follow(&self, named: &str) -> Option<Url> {
         let url = Url::parse(named).ok()?;

@@ -29,6 +29,16 @@ impl Ages {
         reserved: Duration::from_secs(180),
         every: Duration::from_secs(300),
     };
+
+    /// So many times shorter than in life.
+    pub(crate) fn scaled(scale: u32) -> Ages {
+        let life = Ages::IN_LIFE;
+        Ages {
+            create_deadline: life.create_deadline / scale,
+            reserved: life.reserved / scale,
+            every: life.every / scale,
+        }
+    }
 }
 
 /// A network interface, as lists show it.

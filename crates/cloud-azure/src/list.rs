@@ -7,7 +7,8 @@ use dispatch_model::CloudErrorClass;
 
 use crate::{
     account::Account,
-    calls::Action,
+    action::Action,
+    memory::Memory,
     rows::{self, VmRow, VmState},
     watch::{Lost, Seen},
 };
@@ -15,25 +16,27 @@ use crate::{
 impl Account {
     /// All our VMs that are not going or gone.
     pub(crate) async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
-        let path = self.parameters.places.vms();
-        let listed = self.calls.list(Action::ListVms, &path, None).await;
-        let (found, _) = listed.map_err(|failure| {
+        let (found, _) = self.list_vms().await.map_err(|failure| {
             self.calls
                 .error(Action::ListVms, &failure, CloudErrorClass::Transient)
         })?;
         let all: Vec<VmRow> = found.iter().filter_map(rows::vm).collect();
-        if all.len() < found.len() {
-            let rows = found.len() - all.len();
+        let rows = found.len() - all.len();
+        // Once, not with each list.
+        if self.memory().n_odd_is_news(rows) && rows > 0 {
             tracing::warn!(rows, "the list of VMs has rows without a name");
         }
+        // A page that names itself as the next was read twice.
+        let mut names = BTreeSet::new();
         let ours: Vec<VmRow> = all
             .into_iter()
             .filter(|row| self.is_ours(&row.name, &row.tags))
+            .filter(|row| names.insert(row.name.to_ascii_lowercase()))
             .collect();
         self.learn_from(&ours);
         let mut shown: Vec<VmRow> = ours
             .into_iter()
-            .filter(|row| row.state != VmState::Deleting)
+            .filter(|row| self.is_shown(row.state))
             .collect();
         // Those that failed are looked at; what never came to be is as good as gone.
         for row in shown.iter().filter(|row| row.state == VmState::Failed) {
@@ -46,6 +49,14 @@ impl Account {
         });
         self.learn_addresses(&shown).await;
         Ok(shown.iter().map(|row| self.instance(row)).collect())
+    }
+
+    fn is_shown(&self, state: VmState) -> bool {
+        #[cfg(test)]
+        if self.errs(crate::mutants::Mutant::GoingIsListed) {
+            return true;
+        }
+        state != VmState::Deleting
     }
 
     fn instance(&self, row: &VmRow) -> Instance {
@@ -73,29 +84,8 @@ impl Account {
             .collect();
         let mut memory = self.memory();
         let lost = memory.watch.listed(&seen);
-        for Lost { name, size, spot } in lost {
-            #[cfg(test)]
-            if self.errs(crate::mutants::Mutant::EvictionUnseen) {
-                continue;
-            }
-            let (cause, message) = if spot {
-                (
-                    EndCause::TakenBack,
-                    "the spot VM is gone without our delete: presumably evicted",
-                )
-            } else {
-                (EndCause::Other, "the VM is gone without our delete")
-            };
-            tracing::warn!(vm = %name, provider_type = %size, spot, "{message}");
-            memory.tell(Ended {
-                id: self.id(&name),
-                provider_type: size,
-                preemptible: spot,
-                cause,
-                code: String::new(),
-                message: message.to_owned(),
-                class: None,
-            });
+        for lost in lost {
+            self.tell_lost(&mut memory, lost);
         }
         let all: BTreeSet<&str> = ours.iter().map(|row| row.name.as_str()).collect();
         let well = ours
@@ -104,6 +94,33 @@ impl Account {
             .map(|row| row.name.as_str());
         let nics: BTreeSet<&str> = ours.iter().filter_map(|row| row.nic.as_deref()).collect();
         memory.listed(&all, well, &nics);
+    }
+
+    /// A VM is gone without our delete.
+    pub(crate) fn tell_lost(&self, memory: &mut Memory, lost: Lost) {
+        #[cfg(test)]
+        if self.errs(crate::mutants::Mutant::EvictionUnseen) {
+            return;
+        }
+        let Lost { name, size, spot } = lost;
+        let (cause, message) = if spot {
+            (
+                EndCause::TakenBack,
+                "the spot VM is gone without our delete: presumably evicted",
+            )
+        } else {
+            (EndCause::Other, "the VM is gone without our delete")
+        };
+        tracing::warn!(vm = %name, provider_type = %size, spot, "{message}");
+        memory.tell(Ended {
+            id: self.id(&name),
+            provider_type: size,
+            preemptible: spot,
+            cause,
+            code: String::new(),
+            message: message.to_owned(),
+            class: None,
+        });
     }
 
     /// Asks for the network interfaces if an address is missing. Without them, lists are right but for those.
@@ -118,7 +135,7 @@ impl Account {
             return;
         }
         let path = self.parameters.places.nics();
-        match self.calls.list(Action::ListNics, &path, None).await {
+        match self.calls.list(Action::ListNics, &path).await {
             Ok((found, _)) => {
                 let read = found.iter().filter_map(rows::nic);
                 let addresses = read.map(|(nic, address)| (nic.name.to_ascii_lowercase(), address));
@@ -141,8 +158,7 @@ impl Account {
         let (me, row) = (self.me.clone(), row.clone());
         self.spawn(async move {
             let Some(account) = me.upgrade() else { return };
-            let path = format!("{}/instanceView", account.parameters.places.vm(&row.name));
-            match account.calls.call(Action::InstanceView, &path, None).await {
+            match account.view_vm(&row.name).await {
                 Ok(good) => {
                     let was_well = account.memory().was_well(&row.name);
                     if let Some((fault, runs)) = rows::failure_in_view(&good.answer.body) {

@@ -37,6 +37,10 @@ pub(crate) struct Memory {
     well: BTreeSet<String>,
     /// VMs that failed before they came to be; they are as good as gone.
     stillborn: BTreeSet<String>,
+    /// How many rows of the last list were odd.
+    n_odd: usize,
+    /// When VMs that had stopped answering were looked into.
+    looked: BTreeMap<String, Time>,
     /// Somebody sees to these VMs.
     attended: BTreeSet<String>,
     creates_of_image: BTreeMap<String, usize>,
@@ -66,9 +70,30 @@ impl Memory {
         young && !self.deleted.contains_key(vm)
     }
 
+    /// For tests: time has passed since it was made.
+    #[cfg(test)]
+    pub(crate) fn is_old(&mut self, id: &dispatch_model::InstanceId) {
+        self.made.remove(crate::places::name_in(id.as_str()));
+    }
+
     pub(crate) fn deleted(&mut self, vm: &str, now: Time) {
         forget(&mut self.deleted, KEPT, now);
         self.deleted.insert(vm.to_owned(), now);
+    }
+
+    /// The last list had so many odd rows; whether that is news.
+    pub(crate) fn n_odd_is_news(&mut self, n_odd: usize) -> bool {
+        std::mem::replace(&mut self.n_odd, n_odd) != n_odd
+    }
+
+    /// Whether it is time to look into a VM that does not answer; from now on it is not.
+    pub(crate) fn may_look(&mut self, vm: &str, every: Duration, now: Time) -> bool {
+        let due = (self.looked.get(vm)).is_none_or(|at| now.since(*at) >= every);
+        if due {
+            forget(&mut self.looked, every, now);
+            self.looked.insert(vm.to_owned(), now);
+        }
+        due
     }
 
     pub(crate) fn address(&self, nic: &str) -> Option<&String> {

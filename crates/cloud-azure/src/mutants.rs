@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     account::Account,
-    calls::Action,
+    action::Action,
     creation::{Ask, Heard},
     failure::Failure,
 };
@@ -16,6 +16,8 @@ use crate::{
 pub(crate) enum Mutant {
     /// After an unknown outcome it puts again without looking.
     PutsBlindly,
+    /// It puts without the condition that there be no such VM.
+    PutsUnconditionally,
     /// A refused create leaves its network interface behind.
     LeavesNic,
     /// The garbage collection knows neither ages nor creates in flight.
@@ -28,6 +30,12 @@ pub(crate) enum Mutant {
     ReplacesTags,
     /// An eviction is not noticed.
     EvictionUnseen,
+    /// A fresh VM that Azure does not know yet counts as gone.
+    FreshNotFoundIsGone,
+    /// VMs that are being deleted are listed.
+    GoingIsListed,
+    /// A throttled call delays calls of every kind.
+    OnePaceForAll,
 }
 
 impl Account {

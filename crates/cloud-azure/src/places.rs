@@ -56,7 +56,7 @@ pub(crate) struct Places {
 
 impl Places {
     /// All VMs of our resource group.
-    pub(crate) fn vms(&self) -> String {
+    fn vms(&self) -> String {
         self.own("Microsoft.Compute/virtualMachines")
     }
 
@@ -72,14 +72,6 @@ impl Places {
 
     pub(crate) fn nic(&self, name: &str) -> String {
         format!("{}/{name}", self.nics())
-    }
-
-    pub(crate) fn disks(&self) -> String {
-        self.own("Microsoft.Compute/disks")
-    }
-
-    pub(crate) fn disk(&self, name: &str) -> String {
-        format!("{}/{name}", self.disks())
     }
 
     /// The subnet that our network interfaces are in.
@@ -104,22 +96,6 @@ impl Places {
             ),
             None => format!("{group}/providers/Microsoft.Compute/images/{image}"),
         }
-    }
-
-    /// How much of each quota is used in a region.
-    pub(crate) fn usages(&self, location: &str) -> String {
-        format!(
-            "/subscriptions/{}/providers/Microsoft.Compute/locations/{location}/usages",
-            self.subscription_id
-        )
-    }
-
-    /// The sizes of VMs.
-    pub(crate) fn skus(&self) -> String {
-        format!(
-            "/subscriptions/{}/providers/Microsoft.Compute/skus",
-            self.subscription_id
-        )
     }
 
     fn own(&self, kind: &str) -> String {
@@ -173,7 +149,7 @@ mod tests {
         );
         let whole = "/subscriptions/other/resourceGroups/x/providers/Microsoft.Compute/images/i";
         assert_eq!(places.image_id(whole), whole);
-        for id in [places.vm("a"), places.nic("a"), places.disk("a")] {
+        for id in [places.vm("a"), places.nic("a")] {
             assert!(
                 id.starts_with("/subscriptions/sub/resourceGroups/vms/"),
                 "{id}"

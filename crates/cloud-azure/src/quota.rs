@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use azure_mgmt_compute::package_2024_07_01::models::{ResourceSku, Usage};
 use serde_json::Value;
 
 use crate::atlas::Reach;
@@ -18,25 +19,25 @@ struct Size {
 }
 
 impl Sizes {
-    /// Adds one page of Resource SKUs. Rows that are odd are passed over.
-    pub(crate) fn add(&mut self, page: &Value) {
-        for row in page["value"].as_array().into_iter().flatten() {
-            let is_vm = row["resourceType"]
-                .as_str()
-                .is_some_and(|kind| kind.eq_ignore_ascii_case("virtualMachines"));
-            let (Some(name), Some(family), true) =
-                (row["name"].as_str(), row["family"].as_str(), is_vm)
-            else {
+    /// Adds rows of Resource SKUs. Those that are odd are passed over.
+    pub(crate) fn add(&mut self, rows: Vec<Value>) {
+        for row in rows {
+            let Ok(row) = serde_json::from_value::<ResourceSku>(row) else {
                 continue;
             };
-            let vcpus = row["capabilities"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|capability| capability["name"] == "vCPUs")
-                .and_then(|capability| capability["value"].as_str()?.parse().ok());
+            let is_vm = row
+                .resource_type
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("virtualMachines"));
+            let (Some(name), Some(family), true) = (row.name, row.family, is_vm) else {
+                continue;
+            };
+            let vcpus = row
+                .capabilities
+                .iter()
+                .find(|capability| capability.name.as_deref() == Some("vCPUs"))
+                .and_then(|capability| capability.value.as_deref()?.parse().ok());
             let size = Size {
-                family: family.to_owned(),
+                family,
                 vcpus: vcpus.unwrap_or(1),
             };
             self.0.insert(name.to_ascii_lowercase(), size);
@@ -61,16 +62,17 @@ impl Sizes {
 pub(crate) struct Usages(BTreeMap<String, (u64, u64)>);
 
 impl Usages {
-    /// Adds one page of usages. Rows that are odd are passed over.
-    pub(crate) fn add(&mut self, page: &Value) {
-        for row in page["value"].as_array().into_iter().flatten() {
-            let name = row["name"]["value"].as_str();
-            let (Some(name), Some(used), Some(limit)) =
-                (name, row["currentValue"].as_u64(), row["limit"].as_u64())
-            else {
+    /// Adds rows of usages. Those that are odd are passed over.
+    pub(crate) fn add(&mut self, rows: Vec<Value>) {
+        for row in rows {
+            let Ok(row) = serde_json::from_value::<Usage>(row) else {
                 continue;
             };
-            self.0.insert(name.to_ascii_lowercase(), (used, limit));
+            let used = u64::try_from(row.current_value);
+            let limit = u64::try_from(row.limit);
+            if let (Some(name), Ok(used), Ok(limit)) = (row.name.value, used, limit) {
+                self.0.insert(name.to_ascii_lowercase(), (used, limit));
+            }
         }
     }
 
@@ -107,24 +109,25 @@ mod tests {
 
     fn sizes() -> Sizes {
         let mut sizes = Sizes::default();
-        sizes.add(&json!({"value": [
+        let rows = json!([
             {"resourceType": "virtualMachines", "name": "Standard_D4s_v3", "family": "standardDSv3Family",
              "capabilities": [{"name": "vCPUs", "value": "4"}]},
             {"resourceType": "disks", "name": "Premium_LRS", "family": "x"},
             {"resourceType": "virtualMachines", "name": null},
             null, 7,
-        ]}));
+        ]);
+        sizes.add(rows.as_array().cloned().unwrap_or_default());
         sizes
     }
 
     fn usages(rows: &[(&str, u64, u64)]) -> Usages {
         let rows: Vec<Value> = rows
             .iter()
-            .map(|(name, used, limit)| json!({"name": {"value": name}, "currentValue": used, "limit": limit}))
+            .map(|(name, used, limit)| json!({"unit": "Count", "name": {"value": name}, "currentValue": used, "limit": limit}))
             .chain([json!(null), json!({"name": null})])
             .collect();
         let mut usages = Usages::default();
-        usages.add(&json!({ "value": rows }));
+        usages.add(rows);
         usages
     }
 

@@ -54,6 +54,22 @@ impl Watch {
         self.told.remove(vm);
     }
 
+    /// One that was listed is not there any more; the same as if a list had told, unless it is no news.
+    pub(crate) fn missing(&mut self, vm: &str) -> Option<Lost> {
+        let (size, spot) = self.seen.get(vm)?.clone();
+        let is_news = !self.asked.contains(vm) && self.told.insert(vm.to_owned());
+        is_news.then(|| Lost {
+            name: vm.to_owned(),
+            size,
+            spot,
+        })
+    }
+
+    /// Whether the last list had it.
+    pub(crate) fn is_seen(&self, vm: &str) -> bool {
+        self.seen.contains_key(vm)
+    }
+
     /// A whole list. Returns those that are lost since the last one, each once.
     pub(crate) fn listed(&mut self, rows: &[Seen]) -> Vec<Lost> {
         let here: BTreeMap<&str, &Seen> = rows
@@ -143,6 +159,18 @@ mod tests {
         let rows = [going("a", true), going("b", true)];
         assert_eq!(names(&watch.listed(&rows)), [("a", true)]);
         assert!(watch.listed(&rows).is_empty());
+        assert!(watch.listed(&[]).is_empty());
+    }
+
+    #[test]
+    fn one_that_is_found_missing_before_a_list_tells_is_told_once() {
+        let mut watch = Watch::default();
+        watch.listed(&[row("a", true), row("b", true)]);
+        watch.destroying("b");
+        assert_eq!(watch.missing("a").map(|lost| lost.spot), Some(true));
+        assert_eq!(watch.missing("a"), None);
+        assert_eq!(watch.missing("b"), None);
+        assert_eq!(watch.missing("c"), None);
         assert!(watch.listed(&[]).is_empty());
     }
 

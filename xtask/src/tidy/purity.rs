@@ -63,9 +63,10 @@ fn daemon_tree(features: &[&str]) -> Result<String> {
     output(cargo(tree).args(["--prefix", "none"]).args(features))
 }
 
-/// The crates of AWS's SDK among these. (`aws-lc-rs` is no part of it: TLS is built on that everywhere.)
+/// The crates of clouds' SDKs among these, and what only they need. (`aws-lc-rs` is no part of them: TLS is built on
+/// that everywhere.)
 fn sdk_crates(tree: &str) -> Vec<&str> {
-    const FAMILIES: [&str; 7] = [
+    const FAMILIES: [&str; 9] = [
         "aws-config",
         "aws-credential-types",
         "aws-runtime",
@@ -73,6 +74,8 @@ fn sdk_crates(tree: &str) -> Vec<&str> {
         "aws-sigv4",
         "aws-smithy-",
         "aws-types",
+        "azure_",
+        "http-types",
     ];
     let names = tree.lines().filter_map(|line| line.split(' ').next());
     names
@@ -117,12 +120,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_daemon_has_the_sdk_of_aws_with_the_feature_ec2_and_no_crate_of_it_without() {
+    fn the_daemon_has_the_sdk_of_a_cloud_with_its_feature_and_no_crate_of_it_without() {
         let bare = daemon_tree(&["--no-default-features"]).unwrap();
         assert!(bare.contains("dispatch-dispatcher"), "{bare}");
         assert_eq!(sdk_crates(&bare), Vec::<&str>::new());
         let with_ec2 = daemon_tree(&["--no-default-features", "--features", "ec2"]).unwrap();
         assert!(sdk_crates(&with_ec2).contains(&"aws-sdk-ec2"));
+        assert!(!sdk_crates(&with_ec2).contains(&"azure_core"));
+        let with_azure = daemon_tree(&["--no-default-features", "--features", "azure"]).unwrap();
+        assert!(sdk_crates(&with_azure).contains(&"azure_mgmt_compute"));
+        assert!(!sdk_crates(&with_azure).contains(&"aws-sdk-ec2"));
+        // Its own HTTP client stays switched off.
+        assert!(!with_azure.contains("reqwest v0.12"), "{with_azure}");
     }
 
     #[test]

@@ -1,31 +1,27 @@
-//! Creates and ends, and what goes wrong with them. The checks that mutants must fail are functions of their own.
+//! Creates and ends, and what goes wrong with them.
 
-use dispatch_cloud::EndCause;
+use dispatch_cloud::{EndCause, InstanceSet as _};
 use dispatch_lab_net::AzureBad;
 use dispatch_model::{CapacityScope, CloudErrorClass};
 
-use super::stage::{OTHER, Outcome, SMALL, SPOT, Setup, Stage, ensure, order, refused};
-use crate::mutants::Mutant;
+use super::stage::{Look, OTHER, Outcome, SMALL, SPOT, Setup, Stage, ensure, order, refused};
 
 fn words(error: impl ToString) -> String {
     error.to_string()
 }
 
-/// The answer is lost: a look finds the VM, and nothing is put again.
-pub(super) async fn a_lost_answer_is_looked_up(mutant: Option<Mutant>) -> Outcome {
-    let setup = Setup::mutant(mutant).bad("PUT", "virtualMachines", 1, AzureBad::Lost);
+/// A look finds the VM, and nothing is put again.
+pub(super) async fn a_lost_answer_is_looked_up() {
+    let setup = Setup::default().bad("PUT", "virtualMachines", 1, AzureBad::Lost);
     let stage = setup.start().await;
-    stage.create(SMALL, "secret").await.map_err(words)?;
-    let requests = stage.requests();
-    ensure(
-        requests == ["PUT nic", "PUT vm", "GET vm"] && stage.azure.vms().len() == 1,
-        || format!("{requests:?} made {:?}", stage.azure.vms()),
-    )
+    stage.create(SMALL, "secret").await.expect("a VM");
+    assert_eq!(stage.requests(), ["PUT nic", "PUT vm", "GET vm"]);
+    assert_eq!(stage.azure.vms().len(), 1);
 }
 
 /// Facts A3.
-pub(super) async fn a_refused_create_leaves_nothing(mutant: Option<Mutant>) -> Outcome {
-    let setup = Setup::mutant(mutant).bad(
+async fn a_refused_create_leaves_nothing() -> Outcome {
+    let setup = Setup::default().bad(
         "PUT",
         "virtualMachines",
         1,
@@ -39,8 +35,8 @@ pub(super) async fn a_refused_create_leaves_nothing(mutant: Option<Mutant>) -> O
 }
 
 /// Facts K27.
-pub(super) async fn a_lack_of_a_size_is_not_a_quota(mutant: Option<Mutant>) -> Outcome {
-    let setup = Setup::mutant(mutant).azure(|settings| {
+pub(super) async fn a_lack_of_a_size_is_not_a_quota() -> Outcome {
+    let setup = Setup::default().azure(|settings| {
         settings.sold_out.insert(SMALL.to_owned());
     });
     let stage = setup.start().await;
@@ -61,8 +57,8 @@ pub(super) async fn a_lack_of_a_size_is_not_a_quota(mutant: Option<Mutant>) -> O
 }
 
 /// An operation that was accepted and fails: told by its reason, and the VM is deleted.
-pub(super) async fn a_vm_that_fails_is_told_and_deleted(mutant: Option<Mutant>) -> Outcome {
-    let stage = Setup::mutant(mutant).azure(fails).start().await;
+async fn a_vm_that_fails_is_told_and_deleted() -> Outcome {
+    let stage = Setup::default().azure(fails).start().await;
     stage.create(SMALL, "secret").await.map_err(words)?;
     let ended = stage.until_ended().await?;
     let [end] = ended.as_slice() else {
@@ -74,12 +70,6 @@ pub(super) async fn a_vm_that_fails_is_told_and_deleted(mutant: Option<Mutant>) 
             && end.class == Some(CloudErrorClass::Capacity(CapacityScope::Type)),
         || format!("{end:?}"),
     )?;
-    if mutant.is_some() {
-        // It would take as long as the patience of the check below.
-        return ensure(stage.calls("DELETE vm") > 0, || {
-            "nothing is deleted".to_owned()
-        });
-    }
     until_nothing_is_left(&stage).await
 }
 
@@ -92,20 +82,19 @@ fn fails(settings: &mut dispatch_lab_net::AzureSettings) {
 }
 
 async fn until_nothing_is_left(stage: &Stage) -> Outcome {
-    let began = tokio::time::Instant::now();
+    let mut look = Look::begin("nothing is left");
+    // The lab brings itself up to date with each request.
+    stage.list().await?;
     while !stage.left().is_empty() {
+        look.again().await?;
         stage.list().await?;
-        ensure(began.elapsed() < super::stage::PATIENCE, || {
-            format!("left behind: {:?}", stage.left())
-        })?;
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     Ok(())
 }
 
 /// A change of one tag leaves the others alone.
-pub(super) async fn a_change_of_tags_is_merged(mutant: Option<Mutant>) -> Outcome {
-    let stage = Setup::mutant(mutant).start().await;
+async fn a_change_of_tags_is_merged() -> Outcome {
+    let stage = Setup::default().start().await;
     let made = stage.create(SMALL, "secret").await.map_err(words)?;
     let hold = [("ArvadosIdleBehavior".to_owned(), "hold".to_owned())].into();
     stage
@@ -125,9 +114,8 @@ pub(super) async fn a_change_of_tags_is_merged(mutant: Option<Mutant>) -> Outcom
     )
 }
 
-#[tokio::test]
-async fn a3_a_refused_create_leaves_nothing_behind() {
-    assert_eq!(a_refused_create_leaves_nothing(None).await, Ok(()));
+pub(super) async fn a3_a_refused_create_leaves_nothing_behind() {
+    assert_eq!(a_refused_create_leaves_nothing().await, Ok(()));
     // Whichever step is refused, and even if the configuration is.
     for (path, status, code) in [
         ("networkInterfaces", 400, "SubnetIsFull"),
@@ -144,8 +132,7 @@ async fn a3_a_refused_create_leaves_nothing_behind() {
     }
 }
 
-#[tokio::test]
-async fn a_vm_takes_its_network_interface_and_its_disk_along() {
+pub(super) async fn a_vm_takes_its_network_interface_and_its_disk_along() {
     let stage = Setup::default().start().await;
     stage.create(SMALL, "secret").await.expect("a VM");
     assert_eq!(stage.left().len(), 3);
@@ -154,8 +141,7 @@ async fn a_vm_takes_its_network_interface_and_its_disk_along() {
     assert_eq!(stage.calls("DELETE nic") + stage.calls("DELETE disk"), 0);
 }
 
-#[tokio::test]
-async fn a_create_is_answered_when_azure_has_accepted_it() {
+pub(super) async fn a_create_is_answered_when_azure_has_accepted_it() {
     let setup = Setup::default().azure(|settings| settings.create_ms = 600_000);
     let stage = setup.start().await;
     let made = stage.create(SMALL, "secret").await.expect("a VM");
@@ -167,8 +153,7 @@ async fn a_create_is_answered_when_azure_has_accepted_it() {
     assert_eq!(stage.azure.vms().len(), 6);
 }
 
-#[tokio::test]
-async fn w23_a_managed_image_takes_twenty_creates_at_a_time_and_a_gallery_any_number() {
+pub(super) async fn w23_a_managed_image_takes_twenty_creates_at_a_time_and_a_gallery_any_number() {
     let slow = |settings: &mut dispatch_lab_net::AzureSettings| settings.create_ms = 600_000;
     let stage = Setup::default().azure(slow).start().await;
     for n in 0..20 {
@@ -189,8 +174,7 @@ async fn w23_a_managed_image_takes_twenty_creates_at_a_time_and_a_gallery_any_nu
     }
 }
 
-#[tokio::test]
-async fn one_order_makes_one_vm_however_often_it_is_given() {
+pub(super) async fn one_order_makes_one_vm_however_often_it_is_given() {
     let mut stage = Setup::default().start().await;
     let first = stage.create(SMALL, "secret").await.expect("a VM");
     let second = stage.create(SMALL, "secret").await.expect("the same");
@@ -202,8 +186,7 @@ async fn one_order_makes_one_vm_however_often_it_is_given() {
     assert_eq!(stage.azure.nics().len(), 1);
 }
 
-#[tokio::test]
-async fn a_vm_that_azure_does_not_show_yet_is_not_put_twice() {
+pub(super) async fn a_vm_that_azure_does_not_show_yet_is_not_put_twice() {
     // The answer is lost, and then Azure does not know the VM for a while: the condition saves us.
     let setup = Setup::default()
         .azure(|settings| settings.unknown_ms = 60_000)
@@ -222,8 +205,7 @@ async fn a_vm_that_azure_does_not_show_yet_is_not_put_twice() {
     assert_eq!(stage.azure.vms().len(), 1);
 }
 
-#[tokio::test]
-async fn a_fresh_vm_that_azure_does_not_know_is_not_taken_for_gone() {
+pub(super) async fn a_fresh_vm_that_azure_does_not_know_is_not_taken_for_gone() {
     let setup = Setup::default().bad(
         "DELETE",
         "virtualMachines",
@@ -238,8 +220,7 @@ async fn a_fresh_vm_that_azure_does_not_know_is_not_taken_for_gone() {
     stage.account.destroy(&made.id).await.expect("gone already");
 }
 
-#[tokio::test]
-async fn a_lost_answer_of_any_write_makes_nothing_twice() {
+pub(super) async fn a_lost_answer_of_any_write_makes_nothing_twice() {
     for (method, path) in [
         ("PUT", "networkInterfaces"),
         ("PUT", "virtualMachines"),
@@ -254,16 +235,14 @@ async fn a_lost_answer_of_any_write_makes_nothing_twice() {
             let name = format!("{method} {path} {bad:?}");
             let stage = Setup::default().bad(method, path, 1, bad).start().await;
             stage.create(SMALL, "secret").await.expect(&name);
-            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-            stage.list().await.expect("a list");
+            stage.until_nothing_is_late().await.expect(&name);
             assert_eq!(stage.azure.vms().len(), 1, "{name}");
             assert_eq!(stage.azure.nics().len(), 1, "{name}");
         }
     }
 }
 
-#[tokio::test]
-async fn nothing_is_put_after_the_end_of_a_vm_was_asked_for() {
+pub(super) async fn nothing_is_put_after_the_end_of_a_vm_was_asked_for() {
     // The PUT is on its way and lost; meanwhile somebody ends the VM by its name.
     let setup = Setup::default().bad("PUT", "virtualMachines", 1, AzureBad::BadGateway);
     let stage = setup.start().await;
@@ -275,13 +254,11 @@ async fn nothing_is_put_after_the_end_of_a_vm_was_asked_for() {
     assert_eq!(stage.calls("PUT vm"), 0);
 }
 
-#[tokio::test]
-async fn k27_an_operation_that_fails_is_told_by_its_reason_and_its_vm_deleted() {
-    assert_eq!(a_vm_that_fails_is_told_and_deleted(None).await, Ok(()));
+pub(super) async fn k27_an_operation_that_fails_is_told_by_its_reason_and_its_vm_deleted() {
+    assert_eq!(a_vm_that_fails_is_told_and_deleted().await, Ok(()));
 }
 
-#[tokio::test]
-async fn a_vm_that_failed_in_an_earlier_life_is_looked_into_and_deleted() {
+pub(super) async fn a_vm_that_failed_in_an_earlier_life_is_looked_into_and_deleted() {
     let mut stage = Setup::default().azure(fails).start().await;
     stage.create(SMALL, "secret").await.expect("accepted");
     // Its follower dies with it.
@@ -292,8 +269,7 @@ async fn a_vm_that_failed_in_an_earlier_life_is_looked_into_and_deleted() {
     assert_eq!(until_nothing_is_left(&stage).await, Ok(()));
 }
 
-#[tokio::test]
-async fn an_operation_that_azure_has_forgotten_is_read_from_the_vm() {
+pub(super) async fn an_operation_that_azure_has_forgotten_is_read_from_the_vm() {
     let setup = Setup::default().azure(|settings| {
         fails(settings);
         settings.create_ms = 100;
@@ -305,14 +281,13 @@ async fn an_operation_that_azure_has_forgotten_is_read_from_the_vm() {
     assert_eq!(until_nothing_is_left(&stage).await, Ok(()));
 }
 
-#[tokio::test]
-async fn a_spot_vm_that_disappears_counts_as_presumably_evicted() {
-    assert_eq!(an_eviction_is_noticed(None).await, Ok(()));
+pub(super) async fn a_spot_vm_that_disappears_counts_as_presumably_evicted() {
+    assert_eq!(an_eviction_is_noticed().await, Ok(()));
 }
 
 /// Facts K34: with the policy Delete an evicted VM simply disappears.
-pub(super) async fn an_eviction_is_noticed(mutant: Option<Mutant>) -> Outcome {
-    let stage = Setup::mutant(mutant).start().await;
+async fn an_eviction_is_noticed() -> Outcome {
+    let stage = Setup::default().start().await;
     let made = stage.create(SPOT, "secret").await.map_err(words)?;
     let mine = stage.create(SPOT, "another").await.map_err(words)?;
     stage
@@ -328,8 +303,38 @@ pub(super) async fn an_eviction_is_noticed(mutant: Option<Mutant>) -> Outcome {
     })
 }
 
-#[tokio::test]
-async fn a_vm_that_is_gone_and_was_no_spot_vm_is_told_as_such() {
+/// Facts K34: lists carry no power state.
+pub(super) async fn a_vm_that_stops_answering_is_looked_into() {
+    let stage = Setup::default().start().await;
+    let made = stage.create(SPOT, "secret").await.expect("a VM");
+    let listed = stage.until("it is listed", |rows| rows.len() == 1).await;
+    assert_eq!(listed, Ok(()));
+    // While it is fresh, nothing that Azure says of it counts.
+    stage.account.doubt(&made.id);
+    assert_eq!(stage.calls("GET instanceView"), 0);
+    stage.account.memory().is_old(&made.id);
+    let mut look = Look::begin("it is looked into");
+    while stage.calls("GET instanceView") == 0 {
+        stage.account.doubt(&made.id);
+        look.again().await.expect("looked into");
+    }
+    assert_eq!(stage.account.memory().take_ended(), [], "it runs");
+    stage.evict();
+    let (lists, mut ended) = (stage.calls("GET vms"), Vec::new());
+    while ended.is_empty() {
+        look.again().await.expect("told");
+        stage.account.doubt(&made.id);
+        ended = stage.account.memory().take_ended();
+    }
+    assert_eq!(stage.calls("GET vms"), lists, "before any list tells");
+    assert_eq!(ended[0].cause, EndCause::TakenBack);
+    assert!(stage.calls("GET instanceView") < 100, "not at every doubt");
+    let gone = stage.until("it is gone", |rows| rows.is_empty()).await;
+    assert_eq!(gone, Ok(()));
+    assert_eq!(stage.account.memory().take_ended(), [], "told once");
+}
+
+pub(super) async fn a_vm_that_is_gone_and_was_no_spot_vm_is_told_as_such() {
     let stage = Setup::default().start().await;
     stage.create(SMALL, "secret").await.expect("a VM");
     stage
@@ -342,8 +347,7 @@ async fn a_vm_that_is_gone_and_was_no_spot_vm_is_told_as_such() {
     assert!(!ended[0].preemptible);
 }
 
-#[tokio::test]
-async fn a7_spot_settings_are_sent_for_spot_vms_alone() {
+pub(super) async fn a7_spot_settings_are_sent_for_spot_vms_alone() {
     let stage = Setup::default().start().await;
     // The lab refuses a price for other VMs, as Azure does.
     stage.create(SMALL, "plain").await.expect("a VM");
@@ -358,8 +362,7 @@ async fn a7_spot_settings_are_sent_for_spot_vms_alone() {
     assert_eq!(puts, [serde_json::Value::Null, "Delete".into()]);
 }
 
-#[tokio::test]
-async fn a8_added_scratch_is_refused_without_a_call() {
+pub(super) async fn a8_added_scratch_is_refused_without_a_call() {
     let stage = Setup::default().start().await;
     let mut order = order(SMALL, "secret");
     order.instance_type.added_scratch_bytes = 1;
@@ -369,8 +372,7 @@ async fn a8_added_scratch_is_refused_without_a_call() {
     assert_eq!(stage.requests(), Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn a9_a_secret_is_not_in_names_nor_on_network_interfaces_nor_in_errors() {
+pub(super) async fn a9_a_secret_is_not_in_names_nor_on_network_interfaces_nor_in_errors() {
     let secret = "0123456789abcdef0123456789abcdef01234567";
     let echo = refused(400, "Echo", &format!("you sent {secret}"));
     let stage = Setup::default()
@@ -388,8 +390,7 @@ async fn a9_a_secret_is_not_in_names_nor_on_network_interfaces_nor_in_errors() {
     }
 }
 
-#[tokio::test]
-async fn a10_network_and_images_are_found_in_their_own_groups_and_galleries() {
+pub(super) async fn a10_network_and_images_are_found_in_their_own_groups_and_galleries() {
     let stage = Setup::default().start().await;
     stage.create(SMALL, "managed").await.expect("a VM");
     let gallery = Setup::default()
@@ -418,9 +419,8 @@ async fn a10_network_and_images_are_found_in_their_own_groups_and_galleries() {
     }
 }
 
-#[tokio::test]
-async fn changes_of_tags_are_merged_and_share_calls() {
-    assert_eq!(a_change_of_tags_is_merged(None).await, Ok(()));
+pub(super) async fn changes_of_tags_are_merged_and_share_calls() {
+    assert_eq!(a_change_of_tags_is_merged().await, Ok(()));
     let setup = Setup {
         world: |settings| {
             settings.cloud.tags_latency_ms = dispatch_lab_net::world::Span::between(50, 50);

@@ -1,11 +1,11 @@
 //! The process is killed before, during and after every kind of request of a life, and started again: nothing is made
 //! twice, and within the create deadline and two garbage collections nothing is left.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use dispatch_lab_net::AzureBad;
 
-use super::stage::{PATIENCE, SMALL, Setup, Stage};
+use super::stage::{LOOK_EVERY, Look, SMALL, Setup, Stage};
 
 /// Every kind of request that a life has, by method and a part of its path.
 const REQUESTS: &[(&str, &str)] = &[
@@ -19,9 +19,6 @@ const REQUESTS: &[(&str, &str)] = &[
     ("DELETE", "networkInterfaces"),
 ];
 
-/// How long a process lives on after it was struck.
-const LIVES_ON: Duration = Duration::from_millis(100);
-
 /// Where the process dies: the request never arrives, arrives after the death, or is carried out without an answer.
 fn deaths() -> [AzureBad; 3] {
     [AzureBad::BadGateway, AzureBad::Late(200), AzureBad::Silent]
@@ -30,12 +27,9 @@ fn deaths() -> [AzureBad; 3] {
 /// One life: a VM is made, found, changed and ended; another is refused.
 async fn life(stage: &Stage) -> Option<()> {
     let made = stage.create(SMALL, "secret").await.ok()?;
-    let began = tokio::time::Instant::now();
+    let mut look = Look::begin("it is listed");
     while stage.list().await.ok()?.is_empty() {
-        if began.elapsed() > PATIENCE {
-            return None;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        look.again().await.ok()?;
     }
     let tags = [("a".to_owned(), "b".to_owned())].into();
     stage.account.set_tags(&made.id, &tags).await.ok()?;
@@ -43,8 +37,7 @@ async fn life(stage: &Stage) -> Option<()> {
     stage.account.destroy(&made.id).await.ok()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_process_killed_at_any_request_leaves_nothing_and_makes_nothing_twice() {
+pub(super) async fn a_process_killed_at_any_request_leaves_nothing_and_makes_nothing_twice() {
     // Labs take longer to begin than lives to live.
     let mut stages = Vec::new();
     for (method, path) in REQUESTS {
@@ -65,12 +58,15 @@ async fn a_process_killed_at_any_request_leaves_nothing_and_makes_nothing_twice(
     }
 }
 
-/// The request was sent, a moment ago.
+/// The request was sent: the process dies before it hears of it.
 async fn until_struck(stage: &Stage) {
-    while stage.azure.settings().injections[0].times > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    while !struck(stage) {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
-    tokio::time::sleep(LIVES_ON).await;
+}
+
+fn struck(stage: &Stage) -> bool {
+    stage.azure.settings().injections[0].times == 0
 }
 
 async fn one_death(name: String, mut stage: Stage) {
@@ -78,35 +74,27 @@ async fn one_death(name: String, mut stage: Stage) {
         _ = life(&stage) => {}
         () = until_struck(&stage) => {}
     }
-    let struck = stage.azure.settings().injections[0].times == 0;
     // Operations are followed in the background, at their own time.
     assert!(
-        struck || name.contains("operations"),
+        struck(&stage) || name.contains("operations"),
         "{name}: it was never sent"
     );
     stage.azure.set(|settings| settings.injections.clear());
     stage.restart();
     // Whatever is on its way arrives; the pool of the next life adopts or ends what is listed.
-    let began = tokio::time::Instant::now();
-    let mut n_empty = 0;
-    while n_empty < 3 {
+    let mut look = Look::begin("nothing is left");
+    loop {
         for row in stage.list().await.unwrap_or_default() {
             let _ = stage.account.destroy(&row.id).await;
         }
         let _ = stage.account.collect().await;
         let vms = stage.azure.vms();
         assert!(vms.len() <= 1, "{name}: {vms:?}");
-        n_empty = if stage.left().is_empty() {
-            n_empty + 1
-        } else {
-            0
-        };
-        assert!(
-            began.elapsed() < PATIENCE,
-            "{name}: left {:?}",
-            stage.left()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        if stage.left().is_empty() && stage.azure.n_late() == 0 {
+            break;
+        }
+        let again = look.again().await;
+        assert_eq!(again, Ok(()), "{name}: left {:?}", stage.left());
     }
     let puts = puts_by_name(&stage);
     assert!(puts.values().all(|count| *count <= 2), "{name}: {puts:?}");

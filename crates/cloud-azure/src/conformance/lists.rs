@@ -5,8 +5,7 @@ use dispatch_lab_net::{AzureBad, world::Span};
 
 use super::stage::{SMALL, Setup, refused};
 
-#[tokio::test]
-async fn a1_k27_odd_rows_affect_themselves_alone() {
+pub(super) async fn a1_k27_odd_rows_affect_themselves_alone() {
     let stage = Setup::default()
         .azure(|settings| settings.odd_rows = true)
         .start()
@@ -23,8 +22,7 @@ async fn a1_k27_odd_rows_affect_themselves_alone() {
     assert!(stage.account.collect().await.is_ok());
 }
 
-#[tokio::test]
-async fn a_list_of_many_pages_is_read_to_its_end() {
+pub(super) async fn a_list_of_many_pages_is_read_to_its_end() {
     let stage = Setup::default()
         .azure(|settings| settings.page = 2)
         .start()
@@ -40,8 +38,7 @@ async fn a_list_of_many_pages_is_read_to_its_end() {
         .expect("a list");
 }
 
-#[tokio::test]
-async fn k27_a_page_that_names_itself_ends_the_list() {
+pub(super) async fn k27_a_page_that_names_itself_ends_the_list() {
     let stage = Setup::default()
         .azure(|settings| {
             settings.page = 2;
@@ -58,8 +55,7 @@ async fn k27_a_page_that_names_itself_ends_the_list() {
         .expect("a list");
 }
 
-#[tokio::test]
-async fn a11_other_peoples_vms_are_neither_listed_nor_missed() {
+pub(super) async fn a11_other_peoples_vms_are_neither_listed_nor_missed() {
     let setup = Setup {
         world: |settings| settings.cloud.bystanders = 3,
         ..Setup::default()
@@ -82,8 +78,7 @@ async fn a11_other_peoples_vms_are_neither_listed_nor_missed() {
     assert_eq!(stage.account.memory().take_ended(), []);
 }
 
-#[tokio::test]
-async fn a_list_that_fails_is_no_empty_list() {
+pub(super) async fn a_list_that_fails_is_no_empty_list() {
     for bad in [
         refused(500, "InternalServerError", ""),
         AzureBad::CutOff,
@@ -113,8 +108,7 @@ async fn a_list_that_fails_is_no_empty_list() {
     }
 }
 
-#[tokio::test]
-async fn addresses_are_asked_for_while_one_is_missing_and_then_no_more() {
+pub(super) async fn addresses_are_asked_for_while_one_is_missing_and_then_no_more() {
     let setup = Setup {
         world: |settings| settings.cloud.address_ms = Span::between(1500, 1500),
         ..Setup::default()
@@ -140,8 +134,7 @@ async fn addresses_are_asked_for_while_one_is_missing_and_then_no_more() {
     assert_eq!(stage.calls("GET nics"), asked);
 }
 
-#[tokio::test]
-async fn without_network_interfaces_the_list_is_right_but_for_addresses() {
+pub(super) async fn without_network_interfaces_the_list_is_right_but_for_addresses() {
     let stage = Setup::default()
         .bad(
             "GET",
@@ -158,8 +151,7 @@ async fn without_network_interfaces_the_list_is_right_but_for_addresses() {
         .expect("a list");
 }
 
-#[tokio::test]
-async fn ids_are_the_same_whatever_case_azure_writes() {
+pub(super) async fn ids_are_the_same_whatever_case_azure_writes() {
     let stage = Setup::default()
         .azure(|settings| settings.capitals = true)
         .start()
@@ -173,8 +165,7 @@ async fn ids_are_the_same_whatever_case_azure_writes() {
         .expect("a list");
 }
 
-#[tokio::test]
-async fn a_vm_that_is_being_deleted_is_as_good_as_gone() {
+pub(super) async fn a_vm_that_is_being_deleted_is_as_good_as_gone() {
     let stage = Setup::default()
         .azure(|settings| settings.delete_ms = 600_000)
         .start()

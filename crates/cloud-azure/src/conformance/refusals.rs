@@ -39,27 +39,25 @@ async fn pause_of(bad: AzureBad) -> u64 {
     // Ends are not delayed.
     let id = stage.account.id("compute-conformance-none");
     stage.account.destroy(&id).await.expect("there is none");
-    tokio::time::sleep(left + Duration::from_millis(20)).await;
+    // The clock is the driver's own.
+    stage.account.sleep_until(until).await;
     stage.create(SMALL, "later").await.expect("a VM");
     u64::try_from(left.as_millis()).expect("short")
 }
 
-#[tokio::test]
-async fn a5_retry_after_is_kept_in_seconds() {
+pub(super) async fn a5_retry_after_is_kept_in_seconds() {
     let pause = pause_of(AzureBad::Throttled(Some("40".to_owned()))).await;
     assert!((2500..=4000).contains(&pause), "{pause} ms of 4000");
 }
 
-#[tokio::test]
-async fn a5_retry_after_may_be_a_date() {
+pub(super) async fn a5_retry_after_may_be_a_date() {
     // Long past by the answer's own date, so the shortest pause.
     let past = "Sun, 06 Nov 1994 08:49:37 GMT".to_owned();
     let pause = pause_of(AzureBad::Throttled(Some(past))).await;
     assert!(pause <= 100, "{pause} ms");
 }
 
-#[tokio::test]
-async fn a5_k27_without_retry_after_twenty_seconds_are_waited() {
+pub(super) async fn a5_k27_without_retry_after_twenty_seconds_are_waited() {
     // Scaled.
     for header in [None, Some("soon".to_owned())] {
         let pause = pause_of(AzureBad::Throttled(header)).await;
@@ -67,8 +65,8 @@ async fn a5_k27_without_retry_after_twenty_seconds_are_waited() {
     }
 }
 
-#[tokio::test]
-async fn the_documented_buckets_are_met_as_a_rate_limit_and_ends_have_a_bucket_of_their_own() {
+pub(super) async fn the_documented_buckets_are_met_as_a_rate_limit_and_ends_have_a_bucket_of_their_own()
+ {
     // So slow that nothing fills again meanwhile.
     let slow = |settings: &mut dispatch_lab_net::AzureSettings| settings.bucket_speed = Some(0.01);
     let setup = Setup::default()
@@ -94,8 +92,7 @@ async fn the_documented_buckets_are_met_as_a_rate_limit_and_ends_have_a_bucket_o
     }
 }
 
-#[tokio::test]
-async fn a6_quotas_are_told_by_what_is_full() {
+pub(super) async fn a6_quotas_are_told_by_what_is_full() {
     let stage = Setup::default()
         .azure(|settings| {
             settings.family_cores.insert(FAMILY.to_owned(), 1);
@@ -118,8 +115,7 @@ async fn a6_quotas_are_told_by_what_is_full() {
     assert_eq!(stage.calls("GET usages") + stage.calls("GET skus"), 0);
 }
 
-#[tokio::test]
-async fn a6_where_azure_does_not_say_which_the_usages_tell() {
+pub(super) async fn a6_where_azure_does_not_say_which_the_usages_tell() {
     let setup = Setup::default().azure(|settings| {
         settings.silent_quota = true;
         settings.family_cores.insert(FAMILY.to_owned(), 1);
@@ -138,8 +134,7 @@ async fn a6_where_azure_does_not_say_which_the_usages_tell() {
     assert_eq!(class_of(&stage, OTHER).await, CloudErrorClass::Quota);
 }
 
-#[tokio::test]
-async fn a6_without_the_permission_to_read_sizes_the_size_is_held() {
+pub(super) async fn a6_without_the_permission_to_read_sizes_the_size_is_held() {
     let setup = Setup::default().azure(|settings| {
         settings.silent_quota = true;
         settings.family_cores.insert(FAMILY.to_owned(), 1);
@@ -157,10 +152,9 @@ async fn a6_without_the_permission_to_read_sizes_the_size_is_held() {
     );
 }
 
-#[tokio::test]
-async fn k27_every_lack_of_capacity_holds_the_size_alone() {
+pub(super) async fn k27_every_lack_of_capacity_holds_the_size_alone() {
     assert_eq!(
-        super::creates::a_lack_of_a_size_is_not_a_quota(None).await,
+        super::creates::a_lack_of_a_size_is_not_a_quota().await,
         Ok(())
     );
     for code in [
@@ -181,8 +175,7 @@ async fn k27_every_lack_of_capacity_holds_the_size_alone() {
     }
 }
 
-#[tokio::test]
-async fn a_missing_permission_is_refused_with_the_remedy() {
+pub(super) async fn a_missing_permission_is_refused_with_the_remedy() {
     for action in [
         "Microsoft.Compute/virtualMachines/write",
         "Microsoft.Network/networkInterfaces/write",
@@ -201,8 +194,7 @@ async fn a_missing_permission_is_refused_with_the_remedy() {
     }
 }
 
-#[tokio::test]
-async fn nobody_there_is_a_passing_fault() {
+pub(super) async fn nobody_there_is_a_passing_fault() {
     let mut stage = Setup::default().start().await;
     let url = "http://127.0.0.1:9";
     let context = stage.account.context.clone();
@@ -213,8 +205,7 @@ async fn nobody_there_is_a_passing_fault() {
     assert!(stage.list().await.is_err());
 }
 
-#[tokio::test]
-async fn what_cannot_work_is_refused_when_the_configuration_is_read() {
+pub(super) async fn what_cannot_work_is_refused_when_the_configuration_is_read() {
     let driver = AzureDriver::at("http://127.0.0.1:9", 1);
     assert_eq!(driver.name(), "azure");
     assert_eq!(
@@ -238,8 +229,7 @@ async fn what_cannot_work_is_refused_when_the_configuration_is_read() {
     assert!(error.message.contains("retired"), "{error}");
 }
 
-#[tokio::test]
-async fn a2_opening_calls_nothing() {
+pub(super) async fn a2_opening_calls_nothing() {
     let stage = Setup::default().start().await;
     let driver = AzureDriver::at(stage.azure.url(), 1);
     let set = driver

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 
 use serde_json::Value;
 
-use super::stage::{FAMILY, OTHER, SMALL, SPOT, Setup};
+use super::stage::{FAMILY, Look, OTHER, SMALL, SPOT, Setup};
 use crate::atlas;
 
 fn document() -> String {
@@ -14,7 +14,7 @@ fn document() -> String {
 }
 
 /// The actions of the role definition in the documentation.
-fn allowed() -> BTreeSet<String> {
+pub(super) fn allowed() -> BTreeSet<String> {
     let document = document();
     let json = document.split("```json").nth(1).expect("a role");
     let json = json.split("```").next().expect("its end");
@@ -28,8 +28,7 @@ fn allowed() -> BTreeSet<String> {
 }
 
 /// A whole life of everything: VMs from images and galleries, failures, quotas, garbage.
-#[tokio::test]
-async fn a_whole_life_needs_exactly_the_actions_of_the_role() {
+pub(super) async fn a_whole_life_needs_exactly_the_actions_of_the_role() {
     let mut called = BTreeSet::new();
     for gallery in [false, true] {
         let mut setup = Setup::default().azure(|settings| {
@@ -57,10 +56,9 @@ async fn a_whole_life_needs_exactly_the_actions_of_the_role() {
         stage.account.set_tags(&made.id, &tags).await.expect("tags");
         // Its operation is followed to the end in the background.
         stage.create(SMALL, "followed").await.expect("a VM");
-        let began = tokio::time::Instant::now();
+        let mut look = Look::begin("it is followed");
         while stage.calls("GET operation") == 0 {
-            assert!(began.elapsed() < super::stage::PATIENCE);
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            look.again().await.expect("followed");
         }
         let old = "2020-01-01T00:00:00Z";
         stage.azure.leave_nic(

@@ -1,6 +1,10 @@
 //! A lab with an Azure API, and the driver on it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use dispatch_cloud::{Clock, CloudError, CreateOrder, DriverContext, Ended, Instance, Tags};
 use dispatch_lab_net::{
@@ -31,12 +35,72 @@ pub(super) fn ensure(is_so: bool, otherwise: impl FnOnce() -> String) -> Outcome
     if is_so { Ok(()) } else { Err(otherwise()) }
 }
 
+/// How often to look.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+tokio::task_local! {
+    /// What is wrong with the drivers that a check starts.
+    pub(super) static MUTANT: Mutant;
+}
+
+/// Every action that was needed on any stage (docs/azure.md, role).
+static ACTIONS: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Every action that was needed so far.
+pub(super) fn actions() -> BTreeSet<String> {
+    ACTIONS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+/// Looking again and again, for a while.
+pub(super) struct Look {
+    what: String,
+    began: tokio::time::Instant,
+}
+
+impl Look {
+    pub(super) fn begin(what: &str) -> Look {
+        Look {
+            what: what.to_owned(),
+            began: tokio::time::Instant::now(),
+        }
+    }
+
+    /// Waits a moment; fails when patience is at its end.
+    pub(super) async fn again(&mut self) -> Outcome {
+        // Some mutants make their check wait in vain.
+        let is_mutant = MUTANT.try_with(|_| ()).is_ok();
+        let patience = if is_mutant { PATIENCE / 15 } else { PATIENCE };
+        ensure(self.began.elapsed() < patience, || {
+            format!("in vain: {}", self.what)
+        })?;
+        tokio::time::sleep(LOOK_EVERY).await;
+        Ok(())
+    }
+}
+
 /// A lab, its Azure API, the driver.
 pub(super) struct Stage {
     pub(super) lab: LabHandle,
     pub(super) azure: AzureApi,
     pub(super) account: Arc<Account>,
     parameters: Value,
+    create_deadline: Option<Duration>,
+    /// Whether somebody else calls here, who may need other permissions.
+    pub(super) is_others: bool,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if self.is_others {
+            return;
+        }
+        let actions = self.azure.actions();
+        let mut all = ACTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(actions);
+    }
 }
 
 /// What to set up.
@@ -44,14 +108,19 @@ pub(super) struct Setup {
     pub(super) seed: u64,
     pub(super) azure: AzureSettings,
     pub(super) parameters: Value,
-    pub(super) mutant: Option<Mutant>,
     pub(super) scale: u32,
+    /// Other than in life, scaled.
+    pub(super) create_deadline: Option<Duration>,
     pub(super) world: fn(&mut Settings),
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        let azure = AzureSettings::default();
+        let azure = AzureSettings {
+            // The documented buckets, in the driver's time.
+            bucket_speed: Some(f64::from(SCALE)),
+            ..AzureSettings::default()
+        };
         Setup {
             seed: 1,
             parameters: json!({
@@ -61,21 +130,14 @@ impl Default for Setup {
                 "Subnet": "subnet", "DeleteDanglingResourcesAfter": "0",
             }),
             azure,
-            mutant: None,
             scale: SCALE,
+            create_deadline: None,
             world: |_| (),
         }
     }
 }
 
 impl Setup {
-    pub(super) fn mutant(mutant: Option<Mutant>) -> Setup {
-        Setup {
-            mutant,
-            ..Setup::default()
-        }
-    }
-
     pub(super) fn azure(mut self, change: impl FnOnce(&mut AzureSettings)) -> Setup {
         change(&mut self.azure);
         self
@@ -104,13 +166,15 @@ impl Setup {
             &self.parameters,
             lab.public_key(),
             self.scale,
-            self.mutant,
+            self.create_deadline,
         );
         Stage {
             lab,
             account,
             azure,
             parameters: self.parameters,
+            create_deadline: self.create_deadline,
+            is_others: false,
         }
     }
 }
@@ -120,7 +184,7 @@ fn account(
     parameters: &Value,
     public_key: &str,
     scale: u32,
-    mutant: Option<Mutant>,
+    create_deadline: Option<Duration>,
 ) -> Arc<Account> {
     let context = DriverContext {
         instance_set_id: "conformance".to_owned(),
@@ -129,7 +193,12 @@ fn account(
         public_key: Some(public_key.to_owned()),
         clock: Clock::start(),
     };
-    AzureDriver::at(url, scale)
+    let mut driver = AzureDriver::at(url, scale);
+    if let Some(deadline) = create_deadline {
+        driver.ages.create_deadline = deadline;
+    }
+    let mutant = MUTANT.try_with(|mutant| *mutant).ok();
+    driver
         .account(parameters, context, mutant)
         .expect("an account")
 }
@@ -219,7 +288,7 @@ impl Stage {
             &self.parameters,
             self.lab.public_key(),
             SCALE,
-            None,
+            self.create_deadline,
         );
     }
 
@@ -246,34 +315,41 @@ impl Stage {
             .collect()
     }
 
-    /// Waits until this is so, listing in between.
+    /// Waits until this is so of the list.
     pub(super) async fn until(&self, what: &str, is_so: impl Fn(&[Instance]) -> bool) -> Outcome {
-        let began = tokio::time::Instant::now();
+        let mut look = Look::begin(what);
         loop {
             let rows = self.list().await?;
             if is_so(&rows) {
                 return Ok(());
             }
-            if began.elapsed() > PATIENCE {
-                return Err(format!("in vain: {what}: {rows:?}"));
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            let again = look.again().await;
+            again.map_err(|words| format!("{words}: {rows:?}"))?;
         }
     }
 
     /// Lists until the driver tells of an end.
     pub(super) async fn until_ended(&self) -> Result<Vec<Ended>, String> {
-        let began = tokio::time::Instant::now();
+        let mut look = Look::begin("something has ended");
         loop {
             self.list().await?;
             let ended = self.account.memory().take_ended();
             if !ended.is_empty() {
                 return Ok(ended);
             }
-            if began.elapsed() > PATIENCE {
-                return Err("nothing has ended".to_owned());
+            look.again().await?;
+        }
+    }
+
+    /// Waits until what Azure carries out late has been carried out.
+    pub(super) async fn until_nothing_is_late(&self) -> Outcome {
+        let mut look = Look::begin("nothing is late");
+        loop {
+            self.list().await?;
+            if self.azure.n_late() == 0 {
+                return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            look.again().await?;
         }
     }
 

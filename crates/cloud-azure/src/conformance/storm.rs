@@ -5,14 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use dispatch_lab_net::world::Span;
 
-use super::stage::{OTHER, PATIENCE, SMALL, Setup, Stage};
-use crate::garbage::Ages;
+use super::stage::{Look, OTHER, SMALL, Setup, Stage};
 
 const SEEDS: u64 = 12;
 const CREATES: usize = 12;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lost_answers_and_late_successes_leave_nothing_behind() {
+pub(super) async fn lost_answers_and_late_successes_leave_nothing_behind() {
     // Most of the time they wait for their garbage to be old enough.
     let seeds = (0..SEEDS).map(|seed| tokio::spawn(one_seed(seed)));
     for seed in seeds.collect::<Vec<_>>() {
@@ -65,31 +63,18 @@ fn check_names(stage: &Stage, seed: u64) {
     assert!(vms.len() <= CREATES, "seed {seed}: {vms:?}");
 }
 
-/// Ends what is listed, and collects garbage, as the dispatcher does; what is late arrives meanwhile.
+/// Ends what is listed, and collects garbage, as the dispatcher does, until what is late has come and gone as well.
 async fn until_empty(stage: &Stage, seed: u64) {
-    let began = tokio::time::Instant::now();
-    let mut n_empty = 0;
-    // Twice empty with a create deadline in between.
-    while n_empty < 2 {
+    let mut look = Look::begin("nothing is left");
+    loop {
         for row in stage.list().await.expect("a list") {
             let _ = stage.account.destroy(&row.id).await;
         }
         stage.account.collect().await.expect("a round");
-        n_empty = if stage.left().is_empty() {
-            n_empty + 1
-        } else {
-            0
-        };
-        assert!(
-            began.elapsed() < PATIENCE,
-            "seed {seed}: left {:?}",
-            stage.left()
-        );
-        let pause = if n_empty == 1 {
-            Ages::IN_LIFE.create_deadline / 3000
-        } else {
-            Duration::from_millis(30)
-        };
-        tokio::time::sleep(pause).await;
+        if stage.left().is_empty() && stage.azure.n_late() == 0 {
+            return;
+        }
+        let again = look.again().await;
+        assert_eq!(again, Ok(()), "seed {seed}: left {:?}", stage.left());
     }
 }

@@ -119,6 +119,8 @@ pub(super) struct Account {
     pub(super) calls: BTreeMap<String, (u64, u64)>,
     pub(super) actions: BTreeSet<String>,
     pub(super) requests: Vec<AzureRequest>,
+    /// How often each VM was made, by lower-case name.
+    pub(super) made: BTreeMap<String, u64>,
     buckets: Buckets,
     n_operations: u64,
     luck: u64,
@@ -140,6 +142,7 @@ impl Account {
             calls: BTreeMap::new(),
             actions: BTreeSet::new(),
             requests: Vec::new(),
+            made: BTreeMap::new(),
             buckets: Buckets::default(),
             n_operations: 0,
             luck: seed.wrapping_mul(2).wrapping_add(1),
@@ -184,6 +187,13 @@ impl Account {
                     content_type: "text/html",
                     body: b"<html><body>Bad Gateway</body></html>".to_vec(),
                     when: When::After(0),
+                };
+                return (reply, Headers::new());
+            }
+            Some(AzureBad::Unheard) => {
+                let reply = Reply {
+                    when: When::Never,
+                    ..Reply::json(200, &Value::Null)
                 };
                 return (reply, Headers::new());
             }
@@ -293,6 +303,10 @@ impl Account {
             })
     }
 
+    pub(super) fn n_late(&self) -> usize {
+        self.late.len()
+    }
+
     fn carry_out_late(&mut self, world: &mut World, now: Now) {
         let (due, later) = std::mem::take(&mut self.late)
             .into_iter()
@@ -318,6 +332,7 @@ impl Account {
             ("PUT", Target::Vm(name)) => self.put_vm(request, name, world, now),
             ("GET", Target::Vm(name)) => found(self.get_vm(name, world, now)?),
             ("GET", Target::InstanceView(name)) => found(self.instance_view(name, world, now)?),
+            ("PATCH", Target::Vm(name)) => self.patch_vm(request, name, world, now),
             ("DELETE", Target::Vm(name)) => self.delete_vm(name, world, now),
             ("GET", Target::Vms) => {
                 let (rows, when) = self.list_vms(world, now)?;
@@ -452,6 +467,10 @@ impl Account {
     }
 
     fn drawn(&mut self, method: &str) -> Option<AzureBad> {
+        let throttled = self.settings.throttle_rate;
+        if throttled > 0.0 && self.draw() < throttled {
+            return Some(AzureBad::Throttled(Some("5".to_owned())));
+        }
         if method == "GET" {
             return None;
         }
@@ -464,7 +483,7 @@ impl Account {
     }
 
     /// Between 0 and 1 (xorshift: the same for the same seed and order of requests).
-    fn draw(&mut self) -> f64 {
+    pub(super) fn draw(&mut self) -> f64 {
         self.luck ^= self.luck << 13;
         self.luck ^= self.luck >> 7;
         self.luck ^= self.luck << 17;
@@ -517,6 +536,7 @@ fn actions(request: &AzureRequest, path: &ArmPath) -> Vec<&'static str> {
                 image,
             ]
         }
+        ("PATCH", Target::Vm(_)) => vec!["Microsoft.Compute/virtualMachines/write"],
         ("DELETE", Target::Vm(_)) => vec!["Microsoft.Compute/virtualMachines/delete"],
         ("GET", Target::Nics | Target::Nic(_)) => {
             vec!["Microsoft.Network/networkInterfaces/read"]

@@ -22,7 +22,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::{LabHandle, http as server};
+use crate::{LabHandle, fleet::Shared, http as server};
 
 use account::Account;
 pub use account::AzureRequest;
@@ -33,6 +33,7 @@ use things::{Disk, Nic};
 pub struct AzureApi {
     url: String,
     account: Arc<Mutex<Account>>,
+    shared: Arc<Shared>,
     _tasks: JoinSet<()>,
 }
 
@@ -56,6 +57,7 @@ impl LabHandle {
         Ok(AzureApi {
             url,
             account,
+            shared: Arc::clone(self.shared()),
             _tasks: tasks,
         })
     }
@@ -135,6 +137,33 @@ impl AzureApi {
             created,
         };
         self.account().disks.insert(name.to_ascii_lowercase(), disk);
+    }
+
+    /// How often each VM was made, by lower-case name.
+    pub fn made(&self) -> BTreeMap<String, u64> {
+        self.account().made.clone()
+    }
+
+    /// The names of the spot VMs that run.
+    pub fn spot_vms(&self) -> Vec<String> {
+        let account = self.account();
+        let spot = account.vms.values().filter(|vm| vm.spot);
+        spot.filter(|vm| vm.state == things::State::Succeeded)
+            .map(|vm| vm.name.clone())
+            .collect()
+    }
+
+    /// Takes a VM back, as Azure does with spot VMs when it needs them.
+    pub fn take_back(&self, vm: &str) {
+        let known = self.account().vms.get(&vm.to_ascii_lowercase()).cloned();
+        if let Some(instance) = known.and_then(|vm| vm.world) {
+            self.shared.with(|world, now| world.reclaim(&instance, now));
+        }
+    }
+
+    /// How many requests were cut off and are carried out later.
+    pub fn n_late(&self) -> usize {
+        self.account().n_late()
     }
 
     /// Forgets all operations, as Azure does after a while.

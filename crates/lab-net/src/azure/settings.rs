@@ -17,6 +17,10 @@ pub enum AzureBad {
     Silent,
     /// It is carried out; the answer ends in the middle.
     CutOff,
+    /// It is carried out and answered as it should be: for whoever waits for the next of its kind.
+    Fine,
+    /// It is not carried out, and the answer never comes.
+    Unheard,
     /// It is not carried out; something on the way answers 502 in HTML.
     BadGateway,
 }
@@ -112,6 +116,10 @@ pub struct AzureSettings {
     pub sold_out: BTreeSet<String>,
     /// Creates of these sizes are accepted and fail: code and message.
     pub failing: BTreeMap<String, (String, String)>,
+    /// Share of creates that are accepted and fail for want of capacity.
+    pub fail_rate: f64,
+    /// Share of all requests that are throttled, with five seconds to wait.
+    pub throttle_rate: f64,
     /// Whether deleted VMs leave their network interfaces and disks behind in spite of `deleteOption`.
     pub leaves_leftovers: bool,
     /// Share of writes whose answer is lost, and of those that are carried out late, their answer lost as well.
@@ -156,6 +164,8 @@ impl Default for AzureSettings {
             silent_quota: false,
             sold_out: BTreeSet::new(),
             failing: BTreeMap::new(),
+            fail_rate: 0.0,
+            throttle_rate: 0.0,
             leaves_leftovers: false,
             lost_rate: 0.0,
             late_rate: 0.0,

@@ -15,6 +15,8 @@ pub(super) struct Vm {
     pub(super) size: String,
     pub(super) spot: bool,
     pub(super) vcpus: u32,
+    /// Its create is accepted and fails: code and message.
+    pub(super) fault: Option<(String, String)>,
     pub(super) state: State,
     /// The world's name for it.
     pub(super) world: Option<String>,

@@ -66,7 +66,7 @@ impl Account {
                 // (learn.microsoft.com/azure/virtual-machines/spot-vms#eviction-policy).
                 (_, Some((false, _))) => vm.state = State::Deleting { due_ms: now.ms },
                 (State::Creating { due_ms }, _) if now.ms >= *due_ms => {
-                    vm.state = match self.settings.failing.get(&vm.size) {
+                    vm.state = match &vm.fault {
                         Some((code, message)) if vm.world.is_none() => State::Failed {
                             code: code.clone(),
                             message: message.clone(),
@@ -96,6 +96,7 @@ impl Account {
             created: vm.created,
         };
         self.disks.insert(vm.disk.to_ascii_lowercase(), disk);
+        *self.made.entry(key.to_owned()).or_default() += 1;
         self.vms.insert(key.to_owned(), vm);
     }
 
@@ -151,6 +152,11 @@ impl Account {
             return Ok(Done::at_once(200, shown));
         }
         let mut vm = self.read_vm(request, name, now)?;
+        let fail_rate = self.settings.fail_rate;
+        if fail_rate > 0.0 && self.draw() < fail_rate {
+            let words = "Allocation failed. We do not have sufficient capacity for the requested VM size in this region.";
+            vm.fault = Some(("AllocationFailed".to_owned(), words.to_owned()));
+        }
         let nics: Vec<String> = vm.nics.iter().map(|(nic, _)| nic.clone()).collect();
         let made = self
             .has_room(&vm, world)
@@ -168,13 +174,13 @@ impl Account {
                 return Err(refusal);
             }
         };
-        let fault = self.settings.failing.get(&vm.size).cloned();
+        let fault = vm.fault.clone();
+        let fails = fault.is_some();
         let operation = self.begin(Operation {
             due_ms: now.ms + self.settings.create_ms,
             fault,
         });
         vm.world = id;
-        let fails = self.settings.failing.contains_key(&vm.size);
         if vm.world.is_none() && !fails {
             // The world carries it out later.
             self.coming.insert(key, vm);
@@ -191,6 +197,24 @@ impl Account {
             operation: Some((operation, COMPUTE)),
             when,
         })
+    }
+
+    /// Changes a VM's tags: those that are given take the place of all others
+    /// (learn.microsoft.com/rest/api/compute/virtual-machines/update). The lab changes nothing else.
+    pub(super) fn patch_vm(
+        &mut self,
+        request: &AzureRequest,
+        name: &str,
+        world: &World,
+        now: Now,
+    ) -> Result<Done, Refusal> {
+        self.get_vm(name, world, now)?;
+        let tags = tags_of(&request.body["tags"]);
+        self.check_tags(&tags)?;
+        if let Some(vm) = self.vms.get_mut(&name.to_ascii_lowercase()) {
+            vm.tags = tags;
+        }
+        Ok(Done::at_once(200, self.get_vm(name, world, now)?))
     }
 
     /// What is put, if Azure would take it.
@@ -262,6 +286,7 @@ impl Account {
             name: name.to_owned(),
             body: body.clone(),
             tags: tags_of(&body["tags"]),
+            fault: self.settings.failing.get(&size).cloned(),
             size,
             spot,
             vcpus: 1,
@@ -387,7 +412,7 @@ impl Account {
         world: &mut World,
         now: Now,
     ) -> Result<(Option<String>, When), Refusal> {
-        if self.settings.failing.contains_key(&vm.size) {
+        if vm.fault.is_some() {
             return Ok((None, When::After(0)));
         }
         let properties = &request.body["properties"];
@@ -517,6 +542,7 @@ impl Account {
         let mut rows = Vec::new();
         for (key, vm) in &self.vms {
             let shown = vm.world.is_none()
+                || matches!(vm.state, State::Deleting { .. })
                 || listed
                     .iter()
                     .any(|instance| Some(&instance.id) == vm.world.as_ref());
