@@ -22,6 +22,9 @@ use crate::{
 /// Requests beyond which nothing more is kept.
 const REQUESTS_MAX: usize = 100_000;
 
+/// Lists beyond which the oldest that somebody reads page by page is forgotten.
+const LISTS_MAX: usize = 100;
+
 /// A request, as it arrived.
 #[derive(Clone, PartialEq, Debug)]
 pub struct AzureRequest {
@@ -121,6 +124,9 @@ pub(super) struct Account {
     pub(super) requests: Vec<AzureRequest>,
     /// How often each VM was made, by lower-case name.
     pub(super) made: BTreeMap<String, u64>,
+    /// Lists that are read page by page.
+    lists: BTreeMap<u64, Vec<Value>>,
+    n_lists: u64,
     buckets: Buckets,
     n_operations: u64,
     luck: u64,
@@ -143,6 +149,8 @@ impl Account {
             actions: BTreeSet::new(),
             requests: Vec::new(),
             made: BTreeMap::new(),
+            lists: BTreeMap::new(),
+            n_lists: 0,
             buckets: Buckets::default(),
             n_operations: 0,
             luck: seed.wrapping_mul(2).wrapping_add(1),
@@ -365,22 +373,34 @@ impl Account {
         }
     }
 
-    /// One page of a list, with a link to the next.
-    fn page(&self, request: &AzureRequest, rows: Vec<Value>) -> Value {
-        let page = self.settings.page.max(1);
-        let start: usize = request.query("$skiptoken").parse().unwrap_or(0);
-        let rows_left = rows.len().saturating_sub(start);
-        let shown: Vec<Value> = rows.into_iter().skip(start).take(page).collect();
+    /// One page of a list, with a link to the next. What is made or ends while somebody turns the pages neither hides
+    /// nor doubles a row: later pages are of the list as it was.
+    fn page(&mut self, request: &AzureRequest, rows: Vec<Value>) -> Value {
+        let size = self.settings.page.max(1);
+        let token = request.query("$skiptoken").split_once('-');
+        let known = token.and_then(|(list, start)| {
+            let list: u64 = list.parse().ok()?;
+            Some((list, start.parse().ok()?, self.lists.get(&list)?.clone()))
+        });
+        let (list, start, rows): (u64, usize, Vec<Value>) = known.unwrap_or_else(|| {
+            self.n_lists += 1;
+            (self.n_lists, 0, rows)
+        });
+        let shown: Vec<Value> = rows.iter().skip(start).take(size).cloned().collect();
         let mut body = json!({ "value": shown });
-        let next = if rows_left > page {
-            Some(start + page)
+        let next = if rows.len().saturating_sub(start) > size {
+            Some(start + size)
         } else {
             self.settings.repeats_page.then_some(start)
         };
         if let Some(next) = next {
+            self.lists.insert(list, rows);
+            while self.lists.len() > LISTS_MAX {
+                self.lists.pop_first();
+            }
             let version = request.query("api-version");
             body["nextLink"] = json!(format!(
-                "{}{}?api-version={version}&$skiptoken={next}",
+                "{}{}?api-version={version}&$skiptoken={list}-{next}",
                 self.url, request.path
             ));
         }
