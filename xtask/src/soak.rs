@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     bench,
+    command::{cargo, execute},
     demo::{self, Vms},
     rounds,
     setup::{self, Purpose},
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Kills of a daemon at random moments, on real sshd processes. They need root.
     #[arg(long, default_value_t = 100)]
     kills: u32,
+    /// Kills of the daemon at random points of its life on Azure.
+    #[arg(long, default_value_t = 200)]
+    kills: u64,
     /// Leave out the tests that need a cloud's SDK, whose compilation takes minutes.
     #[arg(long)]
     no_sdk: bool,
@@ -55,6 +59,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     for turn in 1..=args.repeats {
         attempt(format!("tests, turn {turn} of {}", args.repeats), &|| {
             test::test(open_ssl, !args.no_sdk, &[]).map(drop)
+        });
+    }
+    if !args.no_sdk && args.kills > 0 {
+        attempt(format!("{} kills on Azure", args.kills), &|| {
+            kill_on_azure(args.kills)
         });
     }
     let name = format!("demos, seeds 1 to {}", args.seeds);
@@ -91,6 +100,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Kills the daemon at so many random points; each time it must find everything again.
+fn kill_on_azure(kills: u64) -> Result<()> {
+    let features = ["--no-default-features", "--features", "azure"];
+    let mut test = cargo(["test", "--package", "arvados-dispatch-cloud"]);
+    test.args(features)
+        .args(["--test", "azure", "killed_at_random_points"]);
+    execute(test.env("DISPATCH_AZURE_KILLS", kills.to_string()))
 }
 
 /// Does `work` for each number, so many at a time; names all that failed.

@@ -1,9 +1,10 @@
 //! The process is killed before, during and after every kind of request of create and delete, and at random points, and
 //! started again: nothing is orphaned, and nothing is made twice.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dispatch_lab_net::{AzureBad, AzureInjection};
+use tokio::time::Instant;
 
 use crate::support::{MINUTE_MS, Order, Rig, SCALE, container, eventually};
 

@@ -125,6 +125,13 @@ impl Rig {
         }
     }
 
+    /// Changes the configuration, for the next daemon.
+    pub(crate) fn edit_config(&self, edit: impl FnOnce(String) -> String) {
+        let path = self.directory.path().join("config.yml");
+        let text = std::fs::read_to_string(&path).expect("a configuration");
+        std::fs::write(path, edit(text)).expect("written");
+    }
+
     /// No VM, network interface or disk is left, nor on its way, and none was made twice.
     pub(crate) async fn nothing_is_left(&self) {
         let azure = &self.azure;

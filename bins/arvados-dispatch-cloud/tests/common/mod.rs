@@ -84,7 +84,7 @@ pub(crate) fn text(pairs: &[(&'static str, &str)]) -> BTreeMap<&'static str, Str
 pub(crate) struct Cluster {
     pub(crate) lab: LabHandle,
     pub(crate) daemon: Child,
-    directory: TempDir,
+    pub(crate) directory: TempDir,
     environment: BTreeMap<&'static str, String>,
     management: String,
     token: String,
@@ -191,13 +191,6 @@ impl Cluster {
         })
         .await;
         status.expect("it has ended")
-    }
-
-    /// Changes the configuration, for the next daemon.
-    pub(crate) fn edit_config(&self, edit: impl FnOnce(String) -> String) {
-        let path = self.directory.path().join("config.yml");
-        let text = std::fs::read_to_string(&path).expect("a configuration");
-        std::fs::write(path, edit(text)).expect("written");
     }
 
     /// The daemon's log so far.
