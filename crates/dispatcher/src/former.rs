@@ -113,6 +113,14 @@ impl InstanceSet for WithFormer {
         let former = self.former.iter().flat_map(|(_, set)| set.ended());
         self.own.ended().into_iter().chain(former).collect()
     }
+
+    fn doubt(&self, id: &InstanceId) {
+        // Whoever has not listed it knows nothing of it.
+        self.own.doubt(id);
+        for (_, set) in &self.former {
+            set.doubt(id);
+        }
+    }
 }
 
 #[cfg(test)]
