@@ -37,7 +37,7 @@ pub(crate) struct Args {
     kills: u32,
     /// Kills of the daemon at random points of its life on Azure.
     #[arg(long, default_value_t = 200)]
-    kills: u64,
+    azure_kills: u64,
     /// Leave out the tests that need a cloud's SDK, whose compilation takes minutes.
     #[arg(long)]
     no_sdk: bool,
@@ -61,9 +61,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             test::test(open_ssl, !args.no_sdk, &[]).map(drop)
         });
     }
-    if !args.no_sdk && args.kills > 0 {
-        attempt(format!("{} kills on Azure", args.kills), &|| {
-            kill_on_azure(args.kills)
+    if !args.no_sdk && args.azure_kills > 0 {
+        attempt(format!("{} kills on Azure", args.azure_kills), &|| {
+            kill_on_azure(args.azure_kills)
         });
     }
     let name = format!("demos, seeds 1 to {}", args.seeds);
