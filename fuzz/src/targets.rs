@@ -1,10 +1,10 @@
 //! What is fuzzed: one file for each kind of thing that others write.
 
 mod api;
-#[cfg(feature = "sdk")]
+#[cfg(feature = "azure")]
 mod azure;
 mod config;
-#[cfg(feature = "sdk")]
+#[cfg(feature = "ec2")]
 mod ec2;
 mod management;
 mod runner;
@@ -33,9 +33,9 @@ pub fn all() -> Vec<(Box<dyn Target>, u64)> {
         (Box::new(config::Config::default()), 500),
         (Box::new(api::Api::new()), 200),
         (Box::new(management::Management::new()), 2000),
-        #[cfg(feature = "sdk")]
+        #[cfg(feature = "azure")]
         (Box::new(azure::Azure::new()), 60),
-        #[cfg(feature = "sdk")]
+        #[cfg(feature = "ec2")]
         (Box::new(ec2::Ec2::new()), 60),
     ]
 }

@@ -53,13 +53,13 @@ fn a_strange_request_harms_neither_the_server_nor_the_next_request() {
     check("management");
 }
 
-#[cfg(feature = "sdk")]
+#[cfg(feature = "azure")]
 #[test]
 fn whatever_azure_answers_does_no_harm() {
     check("azure");
 }
 
-#[cfg(feature = "sdk")]
+#[cfg(feature = "ec2")]
 #[test]
 fn whatever_ec2_answers_does_no_harm() {
     check("ec2");

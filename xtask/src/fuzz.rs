@@ -13,7 +13,7 @@ use crate::{
 /// How long, and on what.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Leave out the target that needs EC2's SDK, whose compilation takes minutes.
+    /// Leave out the targets that need a cloud's SDK, whose compilation takes minutes.
     #[arg(long)]
     no_sdk: bool,
     /// Passed on to the fuzzer: `--seconds N`, `--seed N`, `--target NAME`.
