@@ -310,6 +310,7 @@ impl Stage {
                 daemon.check()?;
             }
             let deeds = self.overseer.since(last.unwrap_or(0));
+            judge(&deeds, &self.downs).map_err(anyhow::Error::msg)?;
             let after_a_break = deeds.windows(2).find(|pair| {
                 pair[1].at > began && pair[1].at.saturating_duration_since(pair[0].at) >= BREAK
             });
