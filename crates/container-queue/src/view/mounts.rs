@@ -28,6 +28,9 @@ const CALLS_MAX: usize = 8;
 /// Batches that may fail one after the other before all of them pause: enough to corner two culprits.
 const FAILURES_FREE: u32 = 3;
 
+/// The longest of these pauses: whoever waits for it is not sized, and nobody can say what it waits for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
 #[derive(Debug, Default)]
 pub(super) struct MountsQueue {
     waiting: BTreeSet<(Rank, ContainerId)>,
@@ -154,12 +157,14 @@ impl MountsQueue {
                 false
             }
         };
-        // A culprit that is known already says nothing about the others.
-        if whole_api || !known_culprit {
+        // A culprit that is known already says nothing about the others, and a call that was sent before a pause began
+        // nothing about what comes after it.
+        let paused = self.paused_until.is_some_and(|until| until > now);
+        if !paused && (whole_api || !known_culprit) {
             self.failed_in_a_row += 1;
             let beyond = self.failed_in_a_row.saturating_sub(FAILURES_FREE);
             if whole_api || beyond > 0 {
-                self.paused_until = Some(now + pause_after(beyond.max(1)));
+                self.paused_until = Some(now + pause_after(beyond.max(1)).min(LONGEST_PAUSE));
             }
         }
     }

@@ -414,3 +414,46 @@ fn a_known_culprit_does_not_hold_up_others() {
         "#]],
     );
 }
+
+#[test]
+fn calls_that_fail_side_by_side_cost_one_pause_and_no_pause_is_long() {
+    let ids: Vec<String> = (0..400).map(|n| format!("c{n:03}")).collect();
+    let poll: Vec<String> = ids.iter().map(|id| format!("{id}:Queued:5")).collect();
+    let mut run = Script::new();
+    let _ = run.run(START);
+    let mut asked = run.run(&format!("20 poll {}", poll.join(" ")));
+    let mut now = 30;
+    let mut pauses = vec![];
+    for _ in 0..8 {
+        // Whatever is asked for fails, until nothing more is.
+        loop {
+            let calls: Vec<String> = asked
+                .lines()
+                .filter_map(|line| line.trim().strip_prefix("-> mounts of ["))
+                .map(|ids| ids.trim_end_matches(']').replace(", ", " ask="))
+                .collect();
+            if calls.is_empty() {
+                break;
+            }
+            let failing = calls
+                .iter()
+                .map(|ids| format!("{now} mounts ask={ids} !502"));
+            asked = run.run(&failing.collect::<Vec<_>>().join("\n"));
+        }
+        let shown = run.run(&format!("{now} show"));
+        let again = shown.rsplit("again at Some(").next().unwrap_or_default();
+        let again: f64 = again
+            .split('s')
+            .next()
+            .unwrap_or_default()
+            .parse()
+            .expect("a time");
+        let at = (again * 1000.0).round() as u64;
+        pauses.push(at - now);
+        now = at;
+        asked = run.run(&format!("{now} tick"));
+    }
+    // A poll falls into the fourth.
+    assert_eq!(pauses[..3], [1000, 2000, 4000]);
+    assert_eq!(pauses.iter().max(), Some(&15_000), "{pauses:?}");
+}
