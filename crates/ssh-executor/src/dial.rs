@@ -1,20 +1,24 @@
 //! Makes one live connection: TCP, banner, handshake, login, verification.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD_NO_PAD};
 use bytes::Bytes;
 use dispatch_cloud::exec::ExecError;
 use dispatch_model::InstanceSecret;
 use ssh2::{HashType, MethodType, Session};
-use tokio::{net::TcpStream, sync::watch, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tracing::debug;
 
 use crate::{
     actor,
     address::Endpoint,
     executor::Shared,
-    fault::{is_about_the_key, is_again, words},
+    fault::{is_about_the_key, words},
     job::Lane,
     socket::Socket,
     verify::{HostKey, UnverifiedHost},
@@ -24,6 +28,11 @@ use crate::{
 /// a large upload is where libssh2 can get stuck.
 const CIPHERS: &str = "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,\
                        aes128-ctr,aes192-ctr,aes256-ctr";
+
+/// A key exchange or a login takes a few thousand bytes. A server that sends this many meanwhile is up to no good.
+const STEP_BYTES_MAX: u64 = 256 << 10;
+/// How often the number of bytes is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Where to go and what to expect there.
 pub(crate) struct Destination {
@@ -71,7 +80,7 @@ impl From<ExecError> for NotDialled {
 
 /// Connects, logs in and verifies, each step within its own deadline.
 pub(crate) async fn dial(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     destination: Destination,
     closed: watch::Receiver<bool>,
 ) -> Result<Dialled, NotDialled> {
@@ -162,8 +171,10 @@ async fn reach_banner(endpoint: &Endpoint, patience: Patience) -> Result<TcpStre
     Ok(stream)
 }
 
+/// Key exchange and login, each within its own deadline, on a thread that may block: as long as bytes come, libssh2 does
+/// not let go, and a server that sends without end would hold a thread that others need.
 async fn log_in(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     stream: TcpStream,
     address: &str,
 ) -> Result<(Session, Socket), ExecError> {
@@ -175,36 +186,28 @@ async fn log_in(
     let (socket, for_session) = Socket::new(stream).map_err(|error| failed(error.to_string()))?;
     let mut session = Session::new().map_err(|error| failed(words(&error)))?;
     session.set_tcp_stream(for_session);
-    session.set_blocking(false);
     for direction in [MethodType::CryptCs, MethodType::CryptSc] {
         session
             .method_pref(direction, CIPHERS)
             .map_err(|error| failed(words(&error)))?;
     }
 
-    timeout(settings.handshake, repeat(&socket, || session.handshake()))
-        .await
-        .map_err(|_| {
-            failed(format!(
-                "no handshake within {} ms",
-                settings.handshake.as_millis()
-            ))
-        })?
-        .map_err(|error| failed(error.to_string()))?;
+    let (session, handshake) = blocking(&socket, settings.handshake, session, |session| {
+        session.handshake()
+    })
+    .await
+    .map_err(|fault| failed(fault.in_words("no handshake", settings.handshake)))?;
+    handshake.map_err(|error| failed(words(&error)))?;
 
-    let login = repeat(&socket, || {
-        session.userauth_pubkey_memory(&settings.user, None, shared.key.reveal(), None)
-    });
-    timeout(settings.auth, login)
-        .await
-        .map_err(|_| {
-            failed(format!(
-                "no answer to the login within {} ms",
-                settings.auth.as_millis()
-            ))
-        })?
-        .map_err(|error| match error {
-            StepError::Session(error) if is_about_the_key(&error) => ExecError::Refused {
+    let with = Arc::clone(shared);
+    let (session, login) = blocking(&socket, settings.auth, session, move |session| {
+        session.userauth_pubkey_memory(&with.settings.user, None, with.key.reveal(), None)
+    })
+    .await
+    .map_err(|fault| failed(fault.in_words("no answer to the login", settings.auth)))?;
+    login.map_err(|error| {
+        if is_about_the_key(&error) {
+            ExecError::Refused {
                 address: address.to_owned(),
                 reason: format!(
                     "{} (user {}, {} key)",
@@ -212,31 +215,72 @@ async fn log_in(
                     settings.user,
                     shared.key.algorithm()
                 ),
-            },
-            error => failed(error.to_string()),
-        })?;
+            }
+        } else {
+            failed(words(&error))
+        }
+    })?;
+    session.set_blocking(false);
     Ok((session, socket))
 }
 
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error("{}", words(.0))]
-    Session(ssh2::Error),
-    #[error("{0}")]
-    Socket(std::io::Error),
+/// Why a step of libssh2 was broken off.
+enum StepFault {
+    TooLate,
+    TooMuch,
+    Panicked,
 }
 
-/// Repeats a step of libssh2 until it no longer has to wait.
-async fn repeat(
-    socket: &Socket,
-    mut step: impl FnMut() -> Result<(), ssh2::Error>,
-) -> Result<(), StepError> {
-    loop {
-        match step() {
-            Err(error) if is_again(&error) => {}
-            result => return result.map_err(StepError::Session),
+impl StepFault {
+    fn in_words(&self, what: &str, limit: Duration) -> String {
+        match self {
+            StepFault::TooLate => format!("{what} within {} ms", limit.as_millis()),
+            StepFault::TooMuch => {
+                format!("{what}, but more than {STEP_BYTES_MAX} bytes of something else")
+            }
+            StepFault::Panicked => format!("{what}: the thread for it has ended"),
         }
-        socket.changed().await.map_err(StepError::Socket)?;
+    }
+}
+
+/// Does a step of libssh2 on a thread that may block. When it takes too long, or the server sends too much, the
+/// connection is shut, which ends the step.
+async fn blocking(
+    socket: &Socket,
+    limit: Duration,
+    mut session: Session,
+    step: impl FnOnce(&mut Session) -> Result<(), ssh2::Error> + Send + 'static,
+) -> Result<(Session, Result<(), ssh2::Error>), StepFault> {
+    let guard = ShutOnDrop(socket);
+    let before = socket.received().unwrap_or_default();
+    let mut work = tokio::task::spawn_blocking(move || {
+        session.set_blocking(true);
+        let result = step(&mut session);
+        (session, result)
+    });
+    let until = Instant::now() + limit;
+    loop {
+        if let Ok(done) = timeout(LOOK_EVERY, &mut work).await {
+            let done = done.map_err(|_| StepFault::Panicked)?;
+            std::mem::forget(guard);
+            return Ok(done);
+        }
+        let received = socket.received().unwrap_or_default();
+        if received.saturating_sub(before) > STEP_BYTES_MAX {
+            return Err(StepFault::TooMuch);
+        }
+        if Instant::now() >= until {
+            return Err(StepFault::TooLate);
+        }
+    }
+}
+
+/// Ends a connection whose step is given up, by whatever way.
+struct ShutOnDrop<'a>(&'a Socket);
+
+impl Drop for ShutOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.shut();
     }
 }
 

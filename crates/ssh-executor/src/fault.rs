@@ -54,11 +54,6 @@ pub(crate) fn sort_io(result: io::Result<usize>, session: &Session) -> Step<usiz
     }
 }
 
-/// Whether the call is to be repeated.
-pub(crate) fn is_again(error: &Error) -> bool {
-    error.code() == ErrorCode::Session(EAGAIN)
-}
-
 /// Whether a login failed because of the key.
 pub(crate) fn is_about_the_key(error: &Error) -> bool {
     matches!(error.code(), ErrorCode::Session(code) if OF_THE_KEY.contains(&code))

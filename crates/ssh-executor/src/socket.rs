@@ -1,6 +1,6 @@
 //! The TCP connection below a session, as the actor needs it.
 
-use std::{io, mem, net::Shutdown, os::fd::AsRawFd, sync::Arc, time::Duration};
+use std::{io, net::Shutdown, os::fd::AsRawFd, sync::Arc, time::Duration};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
@@ -48,7 +48,12 @@ impl Socket {
     /// How long ago the last data came from the server.
     pub(crate) fn silence(&self) -> io::Result<Duration> {
         let info = tcp_info(&self.0)?;
-        Ok(Duration::from_millis(info.tcpi_last_data_recv.into()))
+        Ok(Duration::from_millis(info.last_data_recv.into()))
+    }
+
+    /// How many bytes have come from the server so far.
+    pub(crate) fn received(&self) -> io::Result<u64> {
+        Ok(tcp_info(&self.0)?.bytes_received)
     }
 
     /// Ends the connection for both handles. libssh2 frees everything only when its sends fail outright.
@@ -58,29 +63,44 @@ impl Socket {
     }
 }
 
+/// What we want to know of the kernel's `struct tcp_info`; that of libc ends before the count of bytes.
+struct TcpInfo {
+    /// Milliseconds.
+    last_data_recv: u32,
+    bytes_received: u64,
+}
+
+/// A part of `struct tcp_info` (linux/tcp.h), by place: the layout is part of the kernel's interface.
+const LAST_DATA_RECV_AT: usize = 52;
+const BYTES_RECEIVED_AT: usize = 128;
+const TCP_INFO_BYTES: usize = BYTES_RECEIVED_AT + 8;
+
 #[expect(
     unsafe_code,
     reason = "neither std nor socket2 nor rustix asks for TCP_INFO"
 )]
-fn tcp_info(stream: &TcpStream) -> io::Result<libc::tcp_info> {
-    // SAFETY: `tcp_info` is plain numbers, for which zero is a value.
-    let mut info: libc::tcp_info = unsafe { mem::zeroed() };
-    let mut length = mem::size_of_val(&info) as libc::socklen_t;
+fn tcp_info(stream: &TcpStream) -> io::Result<TcpInfo> {
+    let mut info = [0_u8; TCP_INFO_BYTES];
+    let mut length = info.len() as libc::socklen_t;
     // SAFETY: the descriptor is open as long as `stream` lives, and the kernel writes at most `length` bytes to `info`.
     let answer = unsafe {
         libc::getsockopt(
             stream.as_raw_fd(),
             libc::IPPROTO_TCP,
             libc::TCP_INFO,
-            (&raw mut info).cast(),
+            info.as_mut_ptr().cast(),
             &raw mut length,
         )
     };
-    if answer == 0 {
-        Ok(info)
-    } else {
-        Err(io::Error::last_os_error())
+    if answer != 0 {
+        return Err(io::Error::last_os_error());
     }
+    let number = |at: usize| info[at..at + 4].try_into().map(u32::from_ne_bytes);
+    let long_number = |at: usize| info[at..at + 8].try_into().map(u64::from_ne_bytes);
+    Ok(TcpInfo {
+        last_data_recv: number(LAST_DATA_RECV_AT).expect("four bytes"),
+        bytes_received: long_number(BYTES_RECEIVED_AT).expect("eight bytes"),
+    })
 }
 
 impl Drop for Socket {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use dispatch_cloud::exec::{Connection, ExecError, Executor};
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 use crate::support::{
     PLENTY, SECRET, Sshd, command, connection_to, eventually, executor, ms, target,
@@ -292,5 +292,61 @@ async fn a_booting_server_that_is_slow_to_speak_is_given_more_time_with_each_att
                 .ends_with(&format!("the server says nothing within {patience}")),
             "{error}"
         );
+    }
+}
+
+/// A server that says `first` to each client, and then sends `again` as fast as it is taken.
+fn endless_talker(first: &'static [u8], again: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("an address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let again = again.clone();
+            std::thread::spawn(move || {
+                let mut sent = stream.write_all(first);
+                while sent.is_ok() {
+                    sent = stream.write_all(&again);
+                }
+            });
+        }
+    });
+    address
+}
+
+/// Packets before the key exchange, in the clear: nothing that anybody asked for.
+fn unasked_packets() -> Vec<u8> {
+    let mut packet = vec![0_u8; 4 + 30_000];
+    packet[..4].copy_from_slice(&30_000_u32.to_be_bytes());
+    packet[4] = 8;
+    packet[5] = 6;
+    packet
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_never_stop_talking_hold_up_nobody() {
+    let sshd = Sshd::start();
+    let executor = executor(|_| {});
+    let talkers = [
+        endless_talker(b"", b"never a line that begins with SSH\n".repeat(1000)),
+        endless_talker(b"", vec![b'x'; 1 << 16]),
+        endless_talker(b"SSH-2.0-OpenSSH_9.2\r\n", unasked_packets()),
+        endless_talker(b"SSH-2.0-OpenSSH_9.2\r\n", unasked_packets()),
+    ];
+    let mut attempts = JoinSet::new();
+    for address in talkers {
+        let connection = executor.connection(target(&address, Some(SECRET)));
+        attempts.spawn(async move { connection.connect(PLENTY).await });
+    }
+    let other = executor.connection(target(&sshd.address.to_string(), Some(SECRET)));
+    for _ in 0..10 {
+        let output = other.run(command("true")).await.expect("not held up");
+        assert!(output.success());
+    }
+    while let Some(result) = attempts.join_next().await {
+        let error = result.expect("no panic").expect_err("no instance");
+        let text = error.to_string();
+        let expected = "no handshake, but more than 262144 bytes of something else";
+        assert!(text.contains(expected), "{text}");
     }
 }

@@ -182,7 +182,9 @@ async fn closing_ends_everything_under_way() {
     connection.close();
     while let Some(result) = calls.join_next().await {
         let error = result.expect("no panic").expect_err("closed");
-        assert!(matches!(error, ExecError::Disconnected(_)), "{error:?}");
+        // On a busy host one of them has not even been sent yet.
+        let ended = matches!(error, ExecError::Disconnected(_)) || error.did_not_run();
+        assert!(ended, "{error:?}");
     }
     assert!(matches!(
         lines.next().await,
