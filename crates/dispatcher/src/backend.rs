@@ -150,8 +150,7 @@ impl Backend for Answers {
             "response"
         );
         let code = record.status.to_string();
-        self.metrics
-            .request(&code, &record.method.to_lowercase(), record.total);
+        self.metrics.request(&code, &record.method, record.total);
         if record.limited {
             self.metrics.request_queued(
                 if record.gave_up {

@@ -54,6 +54,11 @@ const SUMMARY_STEPS: NonZeroU32 = NonZeroU32::new(5).expect("not zero");
 /// Observations wait in memory until they are folded into their summaries; no more than about this many do.
 const RECORDS_BETWEEN_UPKEEPS: u64 = 1024;
 
+/// The methods of HTTP, as the label of requests names them.
+const METHODS: [&str; 9] = [
+    "get", "head", "post", "put", "patch", "delete", "options", "connect", "trace",
+];
+
 impl Default for Metrics {
     fn default() -> Self {
         Self::new()
@@ -233,9 +238,16 @@ impl Metrics {
         self.record(|| counter!(name::VIOLATIONS).increment(1));
     }
 
-    /// A request to the management API was answered. `method` in lower case.
+    /// A request to the management API was answered. `method` as the client wrote it: strangers may write anything,
+    /// so that all but the known ones count as one.
     pub fn request(&self, code: &str, method: &str, took: Duration) {
-        let labels = [("code", code.to_owned()), ("method", method.to_owned())];
+        let method = METHODS
+            .into_iter()
+            .find(|known| known.eq_ignore_ascii_case(method));
+        let labels = [
+            ("code", code.to_owned()),
+            ("method", method.unwrap_or("other").to_owned()),
+        ];
         self.record(|| {
             histogram!(name::REQUEST_DURATION, &labels).record(took.as_secs_f64());
             histogram!(name::TIME_TO_STATUS, &labels).record(took.as_secs_f64());

@@ -322,6 +322,31 @@ fn the_json_form_is_the_recorded_one() {
 }
 
 #[test]
+fn methods_that_strangers_invent_are_one_series() {
+    let metrics = Metrics::new();
+    let count = |method: &str| {
+        let label = format!("method=\"{method}\"");
+        value(
+            &metrics.render(),
+            &["request_duration_seconds_count", &label],
+        )
+    };
+    for n in 0..500 {
+        metrics.request("405", &format!("INVENTED{n}"), Duration::ZERO);
+    }
+    metrics.request("200", "GET", Duration::ZERO);
+    metrics.request("200", "get", Duration::ZERO);
+    assert_eq!((count("get"), count("other")), (2.0, 500.0));
+    let text = metrics.render();
+    for family in ["request_duration_seconds", "time_to_status_seconds"] {
+        let series = text
+            .lines()
+            .filter(|line| line.starts_with(&format!("{family}_count")));
+        assert_eq!(series.count(), 2, "{text}");
+    }
+}
+
+#[test]
 fn observations_do_not_pile_up_where_nobody_scrapes() {
     let metrics = Metrics::new();
     for _ in 0..3 * RECORDS_BETWEEN_UPKEEPS {
