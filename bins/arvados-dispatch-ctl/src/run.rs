@@ -21,17 +21,17 @@ pub(crate) async fn run(
     environment: &Environment,
     out: &mut Out,
 ) -> Exit {
-    let cli = match Cli::try_parse_from(args) {
-        Ok(cli) => cli,
-        Err(error) => return explain(&error, out),
+    let exit = match Cli::try_parse_from(args) {
+        Ok(cli) => match obey(cli, environment, out).await {
+            Ok(exit) => exit,
+            Err(error) => {
+                out.err(&format!("error: {error:#}"));
+                Exit::Failed
+            }
+        },
+        Err(error) => explain(&error, out),
     };
-    match obey(cli, environment, out).await {
-        Ok(exit) => exit,
-        Err(error) => {
-            out.err(&format!("error: {error:#}"));
-            Exit::Failed
-        }
-    }
+    out.finish(exit)
 }
 
 async fn obey(cli: Cli, environment: &Environment, out: &mut Out) -> Result<Exit> {

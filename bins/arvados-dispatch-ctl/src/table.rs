@@ -1,9 +1,19 @@
 //! Text in columns: aligned for people, tab-separated for scripts.
 
-/// Columns aligned under their names, two spaces apart, without trailing blanks.
+use std::borrow::Cow;
+
+/// Longer cells are cut in tables for people: nine container UUIDs go in, and a column cannot become endless.
+const CELL_CHARS_MAX: usize = 260;
+
+/// Columns aligned under their names, two spaces apart, without trailing blanks. Cells that are too long are cut, and
+/// end in "…".
 pub(crate) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| cut(cell)).collect())
+        .collect();
     let mut widths: Vec<usize> = header.iter().map(|name| name.chars().count()).collect();
-    for row in rows {
+    for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
@@ -18,10 +28,18 @@ pub(crate) fn aligned(header: &[&str], rows: &[Vec<String>]) -> String {
         line
     };
     let mut text = line(&mut header.iter().copied());
-    for row in rows {
-        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    for row in &rows {
+        text.push_str(&line(&mut row.iter().map(AsRef::as_ref)));
     }
     text
+}
+
+fn cut(cell: &str) -> Cow<'_, str> {
+    if cell.chars().nth(CELL_CHARS_MAX).is_none() {
+        return cell.into();
+    }
+    let kept: String = cell.chars().take(CELL_CHARS_MAX - 1).collect();
+    format!("{kept}…").into()
 }
 
 /// One row a line, "-" for what is empty. Nothing in a cell can forge a column or a row.
@@ -65,6 +83,18 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_cell() {
         let text = aligned(&["ID", "STATE"], &rows(&[&["i-1234", "idle"], &["é", ""]]));
         assert_eq!(text, "ID      STATE\ni-1234  idle\né\n");
+    }
+
+    #[test]
+    fn a_cell_of_any_length_makes_a_table_and_stays_whole_for_scripts() {
+        let long = "é".repeat(70_000);
+        let cells = rows(&[&["a", &long, "z"], &["b", &"c".repeat(CELL_CHARS_MAX), "y"]]);
+        let text = aligned(&["ID", "STATUS", "END"], &cells);
+        let lines: Vec<&str> = text.lines().collect();
+        let cut = "é".repeat(CELL_CHARS_MAX - 1);
+        assert_eq!(lines[1], format!("a   {cut}…  z"));
+        assert_eq!(lines[2], format!("b   {}  y", "c".repeat(CELL_CHARS_MAX)));
+        assert!(tab_separated(None, &cells).contains(&long));
     }
 
     #[test]

@@ -22,21 +22,44 @@ struct Call {
     stderr: String,
 }
 
-/// Calls the tool with these words; URL and token come from the environment.
-async fn call(stand_in: &StandIn, words: &str) -> Call {
-    let environment = Environment {
+/// URL and token come from the environment.
+fn environment_of(stand_in: &StandIn) -> Environment {
+    Environment {
         url: Some(stand_in.url().into()),
         token: Some(Secret::new(TOKEN.into())),
         // Tests do not read this host's files.
         cert_file: true,
         ..Environment::default()
-    };
-    call_in(&environment, &words.split(' ').collect::<Vec<_>>()).await
+    }
+}
+
+/// Calls the tool with these words.
+async fn call(stand_in: &StandIn, words: &str) -> Call {
+    let words: Vec<_> = words.split(' ').collect();
+    call_in(&environment_of(stand_in), &words).await
+}
+
+/// The same, where no result can be written.
+async fn call_writing_to_full_disk(stand_in: &StandIn, words: &str) -> Call {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let full = Box::new(full.expect("every Linux has it"));
+    let words: Vec<_> = words.split(' ').collect();
+    call_with(&environment_of(stand_in), &words, Some(full)).await
 }
 
 async fn call_in(environment: &Environment, words: &[&str]) -> Call {
+    call_with(environment, words, None).await
+}
+
+/// Results go to `results`, or into the answer.
+async fn call_with(
+    environment: &Environment,
+    words: &[&str],
+    results: Option<Box<dyn io::Write>>,
+) -> Call {
     let (stdout, stderr) = (Memory::default(), Memory::default());
-    let mut out = Out::new(Box::new(stdout.clone()), Box::new(stderr.clone()));
+    let results = results.unwrap_or_else(|| Box::new(stdout.clone()));
+    let mut out = Out::new(results, Box::new(stderr.clone()));
     let words = std::iter::once("arvados-dispatch-ctl").chain(words.iter().copied());
     let exit = run(words.map(Into::into), environment, &mut out).await;
     Call {

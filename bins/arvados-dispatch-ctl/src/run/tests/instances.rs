@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use super::{
-    Exit, call,
+    Exit, call, call_writing_to_full_disk,
     stand_in::{Script, StandIn, recorded},
 };
 
@@ -54,6 +54,16 @@ fn session_script() -> Script {
         (200, String::new()),
     );
     script
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_written_is_a_failure_that_is_said() {
+    let stand_in = StandIn::new(session_script()).await;
+    for words in ["list", "list --json", "containers --help"] {
+        let done = call_writing_to_full_disk(&stand_in, words).await;
+        assert_eq!(done.exit, Exit::Failed, "{words}");
+        assert!(done.stderr.contains("cannot write the output"), "{done:?}");
+    }
 }
 
 #[tokio::test]
