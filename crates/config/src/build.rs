@@ -169,7 +169,7 @@ fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>, set_id: &str) -> Cl
     }
     let driver = read!(text, "Driver").to_owned();
     if !context.known_drivers.is_empty() && !context.known_drivers.contains(&driver.as_str()) {
-        checks::not_one_of(reader, "Containers.CloudVMs.Driver", context.known_drivers);
+        checks::unknown_driver(reader, context.known_drivers);
     }
     let supervisor_fraction = checks::supervisor_fraction(reader);
     let tag_key_prefix = checks::tag_key_prefix(reader);

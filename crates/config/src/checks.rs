@@ -62,7 +62,11 @@ pub(crate) fn tokens(reader: &mut Reader<'_>) {
                 TOKEN_REMEDY,
             );
         } else if token.len() < TOKEN_LEN_MIN {
-            let message = format!("has {} characters, which is few for a secret", token.len());
+            let length = match token.len() {
+                1 => "1 character".to_owned(),
+                n => format!("{n} characters"),
+            };
+            let message = format!("has {length}, which is few for a secret");
             reader.report.warning(&path, value, message, TOKEN_REMEDY);
         }
     }
@@ -158,6 +162,29 @@ pub(crate) fn not_one_of(reader: &mut Reader<'_>, key: &str, allowed: &[&str]) {
         &KeyPath::dotted(key),
         Some(mask::quoted(text)),
         "has no meaning here",
+        remedy,
+    );
+}
+
+/// Drivers that this program can be built with.
+const BUILDABLE_DRIVERS: [&str; 4] = ["ec2", "azure", "loopback", "lab"];
+
+/// Tells that there is no such driver, or that it was left out of this build.
+pub(crate) fn unknown_driver(reader: &mut Reader<'_>, known: &[&str]) {
+    const KEY: &str = "Containers.CloudVMs.Driver";
+    let driver = reader.text(KEY);
+    if !BUILDABLE_DRIVERS.contains(&driver) {
+        not_one_of(reader, KEY, known);
+        return;
+    }
+    let remedy = format!(
+        "install a program that was built with the cargo feature `{driver}`, or write one of {}",
+        known.join(", ")
+    );
+    reader.report.error(
+        &KeyPath::dotted(KEY),
+        Some(mask::quoted(driver)),
+        "is a driver that this program was built without",
         remedy,
     );
 }

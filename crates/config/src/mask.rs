@@ -36,6 +36,9 @@ const NOT_SECRET: [&str; 8] = [
 /// What an operator writes on purpose to run on every new instance: it often fetches something with a password.
 const SECRET_COMMAND: &str = "Containers.CloudVMs.InstanceInitCommand";
 
+/// Where any text may be a connection string with a password in it: libpq's `dbname`, for one.
+const CONNECTION: &str = "PostgreSQL.Connection.*";
+
 /// The longest piece of a value that a message shows, in characters.
 const SHOWN_MAX: usize = 80;
 
@@ -47,6 +50,9 @@ pub(crate) fn is_secret(path: &KeyPath, text: &str) -> bool {
     if text.contains("-----BEGIN") || path.matches(SECRET_COMMAND) {
         return true;
     }
+    if path.matches(CONNECTION) && is_secret_in_connection(path, text) {
+        return true;
+    }
     // A reference to a file is none, whatever is in the file.
     if text.starts_with("file:///") || text.starts_with('/') {
         return false;
@@ -56,6 +62,19 @@ pub(crate) fn is_secret(path: &KeyPath, text: &str) -> bool {
         !NOT_SECRET.contains(&key.as_str())
             && (SECRET_NAMES.iter().any(|part| name.contains(part)) || names_a_key(key))
     })
+}
+
+/// Settings for the server's command line, and whatever reads like `password=…`.
+fn is_secret_in_connection(path: &KeyPath, text: &str) -> bool {
+    let is_options = |key: &String| key.eq_ignore_ascii_case("options");
+    let text = text.to_lowercase();
+    let assigns = |name: &&str| {
+        text.match_indices(*name).any(|(start, name)| {
+            let rest = text[start + name.len()..].trim_start();
+            rest.starts_with('=')
+        })
+    };
+    path.keys().last().is_some_and(is_options) || SECRET_NAMES.iter().any(assigns)
 }
 
 /// Whether a name ends in the word "key" (`apiKey`, `api_key`, `APIKEY`), other than a public key's, and is not merely
@@ -145,6 +164,10 @@ mod tests {
             ("Collections.BlobSigningKey", "abc", MASK),
             ("PostgreSQL.Connection.password", "abc", MASK),
             ("PostgreSQL.Connection.user", "abc", "abc"),
+            ("PostgreSQL.Connection.Options", "-c a.password=x", MASK),
+            ("PostgreSQL.Connection.options", "-c role=joe", MASK),
+            ("PostgreSQL.Connection.dbname", "host=db Password = x", MASK),
+            ("PostgreSQL.Connection.dbname", "passwords", "passwords"),
             ("Containers.DispatchPrivateKey", "-----BEGIN x", MASK),
             (
                 "Containers.DispatchPrivateKey",

@@ -122,6 +122,16 @@ fn the_file_must_have_exactly_one_cluster_with_a_proper_id() {
 }
 
 #[test]
+fn a_driver_that_was_left_out_of_the_build_is_told_apart_from_one_that_is_none() {
+    check_told(
+        &with_cloud_vms("Driver: lab\n"),
+        expect![[r#"
+            config.yml:11: error: Clusters.zzzzz.Containers.CloudVMs.Driver = "lab": is a driver that this program was built without; install a program that was built with the cargo feature `lab`, or write one of ec2, azure, loopback
+        "#]],
+    );
+}
+
+#[test]
 fn names_that_collide_are_errors() {
     check_told(
         &(with_cloud_vms("ResourceTags: {ArvadosInstanceType: x}\n")
@@ -156,6 +166,8 @@ fn a_missing_token_is_an_error_and_a_missing_management_token_is_not() {
     "#]],
     );
     assert!(read(&text).unwrap().config.management_token.is_none());
+    let one = told(&file("").replace(&format!("m{TOKEN}"), "m"));
+    assert!(one.contains("has 1 character, which is few"), "{one}");
     let text = file("").replace(TOKEN, "short1");
     check_told(
         &text,
