@@ -179,13 +179,13 @@ pub(crate) fn parse_containers(text: &str) -> Result<usize, String> {
     }
 }
 
-/// A program that was built beside this one.
-pub(crate) fn sibling(name: &str) -> anyhow::Result<PathBuf> {
+/// A program that was built beside this one. `option` names another instead.
+pub(crate) fn sibling(name: &str, option: &str) -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("find this program's own path")?;
     let path = own.with_file_name(name);
     anyhow::ensure!(
         path.is_file(),
-        "{} is missing: build it with `cargo build --workspace --bins`, or name it with the option for it",
+        "{} is missing: build it with `cargo build --workspace --bins`, or name one with {option}",
         path.display()
     );
     Ok(path)

@@ -1,6 +1,9 @@
 //! The four calls (docs/reference/lab-cloud-api.md).
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use dispatch_cloud::{Clock, CloudError, CreateOrder, Instance, InstanceSet, Tags};
@@ -23,6 +26,18 @@ pub(crate) struct LabSet {
     pub(crate) create_within: Duration,
     pub(crate) public_key: Option<String>,
     pub(crate) clock: Clock,
+    pub(crate) unread: Unread,
+}
+
+/// How many rows of the last list could not be read, so that they are told of once and not with every list.
+#[derive(Default, Debug)]
+pub(crate) struct Unread(AtomicUsize);
+
+impl Unread {
+    /// Takes the number of such rows; whether it is worth telling.
+    fn is_news(&self, n_rows: usize) -> bool {
+        self.0.swap(n_rows, Ordering::Relaxed) != n_rows && n_rows > 0
+    }
 }
 
 #[async_trait]
@@ -63,11 +78,9 @@ impl InstanceSet for LabSet {
             )
         })?;
         let instances: Vec<Instance> = rows.iter().filter_map(answer::instance).collect();
-        if instances.len() < rows.len() {
-            tracing::warn!(
-                rows = rows.len() - instances.len(),
-                "the cloud listed rows without an id"
-            );
+        let unread = rows.len() - instances.len();
+        if self.unread.is_news(unread) {
+            tracing::warn!(rows = unread, "the cloud listed rows without an id");
         }
         Ok(instances)
     }

@@ -8,7 +8,10 @@ use dispatch_model::CloudErrorClass;
 use reqwest::Client;
 use serde_json::Value;
 
-use crate::{calls::LabSet, parameters::Parameters};
+use crate::{
+    calls::{LabSet, Unread},
+    parameters::Parameters,
+};
 
 /// How long connecting may take: the lab is on this host.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -51,6 +54,7 @@ impl Driver for LabDriver {
             create_within: parameters.create_within,
             public_key: context.public_key,
             clock: context.clock,
+            unread: Unread::default(),
         }))
     }
 }

@@ -117,11 +117,11 @@ async fn begin(
     let program = arguments
         .daemon
         .clone()
-        .map_or_else(|| setup::sibling("arvados-dispatch-cloud"), Ok)?;
+        .map_or_else(|| setup::sibling("arvados-dispatch-cloud", "--daemon"), Ok)?;
     let directory = setup::demo_directory(arguments.directory.as_deref())?;
     let runner = match (&arguments.runner, machines) {
         (Some(runner), _) => runner.clone(),
-        (None, Some(_)) => setup::sibling("lab-crunch-run")?,
+        (None, Some(_)) => setup::sibling("lab-crunch-run", "--runner")?,
         (None, None) => setup::play_runner(&directory)?,
     };
     let management = setup::free_address()?;

@@ -131,6 +131,14 @@ async fn each_call_is_sent_as_the_contract_says() {
     .assert_eq(&lines.concat());
 }
 
+#[test]
+fn rows_without_an_id_are_told_of_when_their_number_changes() {
+    let unread = Unread::default();
+    let told = [0, 2, 2, 2, 3, 0, 0, 3].map(|n| unread.is_news(n));
+    let expected = [false, true, false, false, true, false, false, true];
+    assert_eq!(told, expected);
+}
+
 #[tokio::test]
 async fn refusals_carry_the_class_of_the_answer() {
     let group =
