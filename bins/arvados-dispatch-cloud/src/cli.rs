@@ -33,8 +33,12 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Check the configuration: says everything that is wrong with it, each with its remedy.
     ///
-    /// Exit status: 0 if the dispatcher can start with it (there may be warnings), 1 if it has errors, 2 if there was
-    /// nothing to check.
+    /// Files that it names are checked as this host has them: a certificate or key that cannot be used is an error. A
+    /// runner (DeployRunnerBinary) that is not on this host is a warning, since the dispatcher may run on another:
+    /// `run` will not start here. Nothing is connected to: neither the addresses to listen at, nor the API, the
+    /// database and the cloud are tried.
+    ///
+    /// Exit status: 0 if it has no errors (there may be warnings), 1 if it has errors, 2 if there was nothing to check.
     ConfigCheck(ConfigArgs),
     /// Print the configuration as it takes effect: the file's values over the defaults, secrets masked.
     ConfigDump(DumpArgs),
@@ -47,8 +51,9 @@ pub(crate) enum Command {
 
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ConfigArgs {
-    /// Cluster configuration, YAML or (if it ends in .toml) TOML; "-" is standard input.
-    #[arg(long, value_name = "FILE", env = "ARVADOS_CONFIG")]
+    /// Cluster configuration, YAML or (if it ends in .toml) TOML; "-" is standard input. Without it $ARVADOS_CONFIG,
+    /// and if that is not set or empty, /etc/arvados/config.yml.
+    #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
 

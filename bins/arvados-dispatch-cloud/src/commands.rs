@@ -123,10 +123,12 @@ fn config_check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
                 problems.extend(driver.check_use(&vms.image_id, &types));
                 problems
             });
-            problems
+            let mut problems: Vec<_> = problems
                 .iter()
                 .map(|text| loaded.driver_problem(text))
-                .collect()
+                .collect();
+            problems.extend(dispatch_dispatcher::check_here(loaded));
+            problems
         });
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::from(code))
@@ -172,7 +174,8 @@ fn context<'a>(drivers: &'a [&'a str]) -> anyhow::Result<Context<'a>> {
 }
 
 fn path(args: &ConfigArgs) -> PathBuf {
-    config_path(args.config.as_deref(), None)
+    let environment = env::var_os("ARVADOS_CONFIG");
+    config_path(args.config.as_deref(), environment.as_deref())
 }
 
 fn environment() -> Environment {

@@ -177,7 +177,9 @@ async fn prepare(start: Start) -> Result<Parts, StartError> {
 }
 
 /// Where the lock is that dispatchers share; `None` if no database is configured.
-fn lock_settings(config: &ClusterConfig) -> Result<Option<dispatch_lock::Settings>, SettingsError> {
+pub(crate) fn lock_settings(
+    config: &ClusterConfig,
+) -> Result<Option<dispatch_lock::Settings>, SettingsError> {
     let keys = config.postgresql.connection.iter();
     let keys = keys
         .map(|(key, value)| (key.clone(), value.reveal().clone()))

@@ -18,6 +18,7 @@ mod facts;
 mod former;
 mod hands;
 mod health;
+mod host_check;
 mod instance_calls;
 mod listening;
 mod masking;
@@ -29,4 +30,5 @@ mod shell;
 mod supervise;
 
 pub use daemon::{Environment, Start, StartError, run};
+pub use host_check::check_here;
 pub use runner_binary::{RunnerBinary, RunnerBinaryError};

@@ -3,19 +3,26 @@
 use std::sync::Arc;
 
 use dispatch_config::ClusterConfig;
-use dispatch_management_api::{Listen, Server, Tls, Token};
+use dispatch_management_api::{Listen, Server, Tls, TlsError, Token};
 use tokio::sync::watch;
 
 use crate::{Environment, StartError, backend::Answers, shell::stopped};
 
 pub(crate) fn certificate(config: &ClusterConfig) -> Result<Option<Arc<Tls>>, StartError> {
-    let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else {
-        return Ok(None);
-    };
-    let tls = Tls::load(&certificate.to_string_lossy(), &key.to_string_lossy());
-    Ok(Some(Arc::new(tls.map_err(|error| {
-        StartError::Management(error.to_string())
-    })?)))
+    let tls = load_certificate(config);
+    let tls = tls.map_err(|error| StartError::Management(error.to_string()))?;
+    Ok(tls.map(Arc::new))
+}
+
+/// The certificate with its key; `None` if no address needs one.
+pub(crate) fn load_certificate(config: &ClusterConfig) -> Result<Option<Tls>, TlsError> {
+    let is_needed = config.listen.iter().any(|candidate| candidate.listen.tls);
+    match (&config.tls.certificate, &config.tls.key) {
+        (Some(certificate), Some(key)) if is_needed => {
+            Tls::load(&certificate.to_string_lossy(), &key.to_string_lossy()).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Binds the first of our addresses that is this host's (facts §2.6).

@@ -170,6 +170,20 @@ async fn whatever_keeps_it_from_starting_is_said_with_the_remedy_and_the_right_e
         0,
         &["warning", "did you mean MaxInstances?"],
     );
+    for runner in ["/proc/self/exe", "/no/such/runner"] {
+        let elsewhere = good.replacen(
+            "DeployRunnerBinary: \"\"",
+            &format!("DeployRunnerBinary: {runner}"),
+            1,
+        );
+        let words = [
+            "warning",
+            "DeployRunnerBinary",
+            "will not start here",
+            runner,
+        ];
+        table.check(&["config-check", "--config", "-"], &elsewhere, 0, &words);
+    }
     let wrong = good.replacen("VCPUs: 1\n", "VCPUs: 0\n", 1);
     table.check(&["config-check", "--config", "-"], &wrong, 1, &["VCPUs"]);
     let missing = ["config-check", "--config", "/no/such/config.yml"];
