@@ -156,10 +156,16 @@ async fn find(client: &Client, id: &str) -> Result<Value, Vec<String>> {
 fn in_full(container: &Container) -> String {
     let types = type_names(&container.instance_types).join(", ");
     let record = |key| or_dash(&field(container, key));
-    let lines = [
+    let held_by = container
+        .held_by
+        .iter()
+        .map(|words| ("held by", words.clone()));
+    let before = [
         ("container", record("uuid")),
         ("state", record("state")),
         ("status", or_dash(&container.scheduling_status)),
+    ];
+    let after = [
         ("priority", record("priority")),
         ("created", record("created_at")),
         ("first seen", container.first_seen_at.clone()),
@@ -168,9 +174,9 @@ fn in_full(container: &Container) -> String {
         ("needs", needs(&container.instance_resources)),
         ("types", or_dash(&types)),
     ];
+    let lines = before.into_iter().chain(held_by).chain(after);
     lines
-        .iter()
-        .map(|(name, value)| format!("{:12}{}\n", format!("{name}:"), printable(value)))
+        .map(|(name, value)| format!("{:12}{}\n", format!("{name}:"), printable(&value)))
         .collect()
 }
 

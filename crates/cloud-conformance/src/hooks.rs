@@ -67,7 +67,10 @@ pub trait Hooks: Send + Sync {
                     CloudErrorClass::Capacity(QuotaGroup(_))
                 )
                 | (Fault::RateLimit, CloudErrorClass::RateLimited(_))
-                | (Fault::Refusal, CloudErrorClass::Refused)
+                | (
+                    Fault::Refusal,
+                    CloudErrorClass::Refused | CloudErrorClass::RefusedWidely(_)
+                )
                 | (Fault::Passing, CloudErrorClass::Transient)
                 | (Fault::LostAnswer, CloudErrorClass::OutcomeUnknown)
         )

@@ -3,7 +3,7 @@
 
 mod table;
 
-use dispatch_model::{CapacityScope, CloudErrorClass, Time};
+use dispatch_model::{CapacityScope, CloudErrorClass, RefusalScope, Time};
 
 /// What kind of refusal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -90,6 +90,10 @@ pub(crate) fn class(verdict: Verdict, group: &str, until: Time) -> CloudErrorCla
     match (verdict.kind, verdict.reach) {
         (Kind::Rate, _) => CloudErrorClass::RateLimited(until),
         (Kind::Transient, _) => CloudErrorClass::Transient,
+        (Kind::Permanent, Reach::Everything) => {
+            CloudErrorClass::RefusedWidely(RefusalScope::Everything)
+        }
+        (Kind::Permanent, Reach::Market) => CloudErrorClass::RefusedWidely(RefusalScope::Market),
         (Kind::Permanent, _) => CloudErrorClass::Refused,
         (Kind::Quota | Kind::Capacity, Reach::Everything) => CloudErrorClass::Quota,
         (Kind::Quota | Kind::Capacity, Reach::QuotaGroup) => {
@@ -142,6 +146,13 @@ const WRONG_SUBNET: Verdict = Verdict {
     remedy: "check SubnetID and SecurityGroupIDs: they must belong to the same network.",
 };
 
+/// Without a code: something between us and EC2 has a limit of its own.
+const TOO_FAST: Verdict = Verdict {
+    kind: Kind::Rate,
+    reach: Reach::Everything,
+    remedy: table::SLOWER,
+};
+
 fn look_up(code: &str, message: &str) -> Option<Verdict> {
     if code.contains("InvalidParameter") {
         if speaks_of_a_full_subnet(message) {
@@ -162,11 +173,7 @@ fn look_up(code: &str, message: &str) -> Option<Verdict> {
 
 fn by_status(status: u16) -> Verdict {
     match status {
-        429 => Verdict {
-            kind: Kind::Rate,
-            reach: Reach::Everything,
-            remedy: "",
-        },
+        429 => TOO_FAST,
         400..=499 => table::UNKNOWN_REFUSAL,
         _ => table::UNKNOWN_FAULT,
     }
@@ -186,14 +193,32 @@ fn lower(text: &str) -> String {
     text.to_ascii_lowercase()
 }
 
-/// Every code of the table, for the documentation's test: code, what it means and reaches, remedy.
+/// Every rule, for the documentation's test: what is met, what it means and reaches, remedy.
 #[cfg(test)]
-pub(crate) fn rows() -> impl Iterator<Item = (&'static str, String, &'static str)> {
-    table::ENTRIES.iter().map(|entry| {
-        let verdict = entry.verdict;
+pub(crate) fn rows() -> Vec<(String, String, &'static str)> {
+    let row = |met: String, verdict: Verdict| {
         let meaning = format!("{}, {}", verdict.kind.word(), verdict.reach.word());
-        (entry.code, meaning, verdict.remedy)
-    })
+        (met, meaning, verdict.remedy)
+    };
+    let codes = table::ENTRIES.iter().map(|entry| {
+        let says = entry
+            .says
+            .map_or(String::new(), |says| format!(" with “{says}”"));
+        row(format!("`{}`{says}", entry.code), entry.verdict)
+    });
+    let rules = [
+        (
+            "`InvalidParameter…` with “address” and “free”, “sufficient” or “enough”",
+            table::FULL_SUBNET,
+        ),
+        ("`InvalidParameter…` with “ subnet ”", WRONG_SUBNET),
+        ("other codes with `Subnet`", table::OTHER_SUBNET),
+        ("no code, HTTP status 429", TOO_FAST),
+        ("other codes, HTTP status 4xx", table::UNKNOWN_REFUSAL),
+        ("other codes, other statuses", table::UNKNOWN_FAULT),
+    ];
+    let rules = rules.map(|(met, verdict)| row(met.to_owned(), verdict));
+    codes.chain(rules).collect()
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Account {
                     reason = code,
                     "an instance has ended by itself: {message}"
                 );
-                // An instance that was taken back has run well, but where it was there is a lack now.
+                // An instance that was taken back has run well, but where it was there may be a lack now.
                 let local = verdict.reach.is_local() && verdict.kind == Kind::Capacity;
                 let reach: Option<Reach> = local.then_some(verdict.reach);
                 let why = atlas::words("instance", atlas::bare(&code), verdict, &message);

@@ -118,6 +118,18 @@ mod tests {
         }
     }
 
+    /// GitHub's host key and its fingerprint, as GitHub publishes them.
+    #[test]
+    fn a_known_ed25519_key_has_the_fingerprint_that_its_owner_publishes() {
+        let public =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+        let expected = "SHA256:+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU";
+        assert_eq!(
+            fingerprints(public).expect("fingerprints"),
+            [format!("{expected}="), expected.to_owned()]
+        );
+    }
+
     #[test]
     fn what_is_no_key_is_refused() {
         for wrong in [

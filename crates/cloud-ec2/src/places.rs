@@ -34,6 +34,8 @@ pub(crate) struct Places {
     /// The zone of each subnet, as far as it could be learned.
     zones: BTreeMap<String, String>,
     lacks: BTreeMap<Site, Lack>,
+    /// Where an instance was taken back, until when others come first: there may be more of that, but it is no refusal.
+    shunned: BTreeMap<Site, Time>,
     /// Instances of each type that died while they launched, one after the other.
     deaths: BTreeMap<Wish, Deaths>,
 }
@@ -51,7 +53,7 @@ pub(crate) struct Death<'a> {
     pub(crate) zone: &'a str,
     /// How far its reason reaches, if it is a lack.
     pub(crate) reach: Option<Reach>,
-    /// When it was launched, if it died of that.
+    /// When it was launched, if it died of that; otherwise it was taken back.
     pub(crate) launched: Option<i128>,
     pub(crate) why: &'a str,
 }
@@ -79,6 +81,7 @@ impl Places {
             start: 0,
             zones: BTreeMap::new(),
             lacks: BTreeMap::new(),
+            shunned: BTreeMap::new(),
             deaths: BTreeMap::new(),
         }
     }
@@ -107,8 +110,19 @@ impl Places {
             .and_then(|subnet| self.lack(wish, subnet, now))
         {
             Some(lack) if open.is_empty() => Err(lack.message.clone()),
-            _ => Ok(open.into_iter().cloned().map(Some).collect()),
+            _ => {
+                let (last, first): (Vec<_>, Vec<_>) =
+                    (open.into_iter()).partition(|subnet| self.is_shunned(wish, subnet, now));
+                let route = first.into_iter().chain(last);
+                Ok(route.cloned().map(Some).collect())
+            }
         }
+    }
+
+    fn is_shunned(&self, wish: &Wish, subnet: &str, now: Time) -> bool {
+        let sites = self.sites(wish, subnet);
+        let mut ends = sites.iter().filter_map(|site| self.shunned.get(site));
+        ends.any(|until| now < *until)
     }
 
     /// An instance was made there.
@@ -118,7 +132,9 @@ impl Places {
             self.start = index;
         }
         for reach in [Reach::Subnet, Reach::Zone, Reach::TypeInZone] {
-            self.lacks.remove(&self.site(wish, subnet, reach));
+            let site = self.site(wish, subnet, reach);
+            self.lacks.remove(&site);
+            self.shunned.remove(&site);
         }
     }
 
@@ -144,8 +160,9 @@ impl Places {
         }
     }
 
-    /// An instance ended by itself. A local reason counts like a refusal there; whatever the reason, a type of which
-    /// several die one after the other while they launch is held.
+    /// An instance ended by itself. If it died while it was launched, a local reason counts like a refusal there, and,
+    /// whatever the reason, a type of which several die one after the other is held. Where one was taken back is tried
+    /// last for a while.
     pub(crate) fn died(&mut self, wish: &Wish, death: &Death<'_>, now: Time) {
         // While the zones are not known, lacks are kept by subnet.
         let subnet = death.subnet.filter(|subnet| self.index(subnet).is_some());
@@ -157,12 +174,14 @@ impl Places {
             (Some(Reach::Zone), None) => Some(Site::Zone(death.zone.to_owned())),
             _ => None,
         };
+        let Some(launched) = death.launched else {
+            self.shunned.retain(|_, until| now < *until);
+            self.shunned.extend(site.map(|site| (site, now + PAUSE)));
+            return;
+        };
         if let Some(site) = site {
             self.note(site, death.why, now);
         }
-        let Some(launched) = death.launched else {
-            return;
-        };
         let deaths = self
             .deaths
             .entry(wish.clone())

@@ -33,6 +33,10 @@ pub(crate) fn build(
     checks::server_tls(reader, &tls, &listen);
     let instance_types = instance_types::read(reader, &context.host);
     checks::volumes(reader);
+    let cloud_vms = cloud_vms(reader, context, &instance_set_id(system_root_token));
+    if let Some(fallback) = &cloud_vms.spot_fallback {
+        checks::spot_fallback(reader, fallback, &instance_types);
+    }
     Some(ClusterConfig {
         cluster_id: cluster_id.to_owned(),
         system_root_token: system_root_token.into(),
@@ -51,7 +55,7 @@ pub(crate) fn build(
             connection_pool: reader.count("PostgreSQL.ConnectionPool"),
         },
         containers: containers(reader),
-        cloud_vms: cloud_vms(reader, context, &instance_set_id(system_root_token)),
+        cloud_vms,
         instance_types,
         controller: controller?,
     })

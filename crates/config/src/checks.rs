@@ -4,9 +4,12 @@ mod key_files;
 
 use std::collections::BTreeMap;
 
+use dispatch_model::{InstanceType, InstanceTypeName};
 use serde_json::Value;
 
-use crate::{Address, ListenCandidate, mask, nearest::nearest, path::KeyPath, reader::Reader};
+use crate::{
+    Address, ListenCandidate, SpotFallback, mask, nearest::nearest, path::KeyPath, reader::Reader,
+};
 
 pub(crate) use key_files::{file_path, private_key, server_tls};
 
@@ -281,6 +284,42 @@ pub(crate) fn supervisor_fraction(reader: &mut Reader<'_>) -> f64 {
         );
     }
     fraction
+}
+
+/// `SpotFallbackPriceFactor`: it must fit something (facts K34).
+pub(crate) fn spot_fallback(
+    reader: &mut Reader<'_>,
+    fallback: &SpotFallback,
+    types: &BTreeMap<InstanceTypeName, InstanceType>,
+) {
+    if !ratios(types, fallback.price_factor).is_empty() {
+        return;
+    }
+    let least = (ratios(types, f64::INFINITY).into_iter()).min_by(f64::total_cmp);
+    let remedy = match least {
+        Some(least) if least.is_finite() => {
+            format!("write at least {:.2}", (least * 100.0).ceil() / 100.0)
+        }
+        _ => "configure a spot type and an on-demand type of the same ProviderType, at least as large".to_owned(),
+    };
+    reader.report.warning(
+        &KeyPath::dotted("Containers.CloudVMs.SpotFallbackPriceFactor"),
+        Some(fallback.price_factor.to_string()),
+        "has no effect: no on-demand type can take the place of any spot type at that price",
+        remedy,
+    );
+}
+
+/// How many times as dear as a spot type each on-demand type is that can take its place.
+fn ratios(types: &BTreeMap<InstanceTypeName, InstanceType>, price_factor: f64) -> Vec<f64> {
+    let spot_types = types.values().filter(|one| one.preemptible);
+    let mut ratios = Vec::new();
+    for spot in spot_types {
+        let twins = types.values();
+        let twins = twins.filter(|one| one.stands_in_for(spot, price_factor));
+        ratios.extend(twins.map(|twin| twin.price / spot.price));
+    }
+    ratios
 }
 
 /// `TagKeyPrefix`: what tells our tags from those of others.

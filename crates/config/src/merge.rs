@@ -80,6 +80,10 @@ fn merged_value(
         (Value::Object(_), Content::List(_)) if schema::may_be_list(path, default) => {
             Some(open_value(path, None, node, report))
         }
+        // Drivers read their own parameters and say what is wrong with them, so nothing is dropped here.
+        (Value::Object(_), _) if path.starts_with("Containers.CloudVMs.DriverParameters.*") => {
+            Some(open_value(path, None, node, report))
+        }
         (Value::Object(_), _) => {
             wrong_kind(path, node, report);
             None

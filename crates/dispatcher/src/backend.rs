@@ -87,15 +87,14 @@ impl Backend for Answers {
         snapshot
             .containers()
             .iter()
-            .map(|view| render::container(view, &self.types))
+            .map(|view| render::container(view, &self.types, &snapshot.pool))
             .collect()
     }
 
     fn container(&self, id: &ContainerId) -> Option<wire::Container> {
-        Some(render::container(
-            &self.snapshot().container(id)?,
-            &self.types,
-        ))
+        let snapshot = self.snapshot();
+        let view = snapshot.container(id)?;
+        Some(render::container(&view, &self.types, &snapshot.pool))
     }
 
     fn instances(&self) -> Vec<wire::Instance> {

@@ -398,7 +398,7 @@ fn reason(class: &CloudErrorClass) -> &'static str {
         CloudErrorClass::Quota => "quota",
         CloudErrorClass::Capacity(_) => "capacity",
         CloudErrorClass::RateLimited(_) => "rate_limit",
-        CloudErrorClass::Refused => "refused",
+        CloudErrorClass::Refused | CloudErrorClass::RefusedWidely(_) => "refused",
         CloudErrorClass::Transient => "transient",
         CloudErrorClass::OutcomeUnknown => "unknown_outcome",
     }

@@ -1,15 +1,22 @@
 //! Snapshots in the words of the management API (facts §2.6).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use dispatch_brain::{ContainerView, Snapshot};
 use dispatch_management_api::wire;
-use dispatch_model::{ContainerState, InstanceType, InstanceTypeName, WorkerView};
+use dispatch_model::{
+    ContainerState, Hold, InstanceType, InstanceTypeName, PoolSnapshot, WorkerView,
+};
+use dispatch_scheduler::Wait;
 
 /// One container.
 pub(crate) fn container(
     view: &ContainerView<'_>,
     types: &BTreeMap<InstanceTypeName, Arc<InstanceType>>,
+    pool: &PoolSnapshot,
 ) -> wire::Container {
     let entry = view.entry;
     let record = view.details.map(|details| details.container_json(entry));
@@ -41,7 +48,24 @@ pub(crate) fn container(
         instance_types,
         first_seen_at: entry.first_seen_wall.to_string(),
         scheduling_status,
+        held_by: view.wait.map_or_else(Vec::new, |wait| held_by(wait, pool)),
     }
+}
+
+/// What the operators must know of a wait for an instance, each thing once.
+fn held_by(wait: &Wait, pool: &PoolSnapshot) -> Vec<String> {
+    let holds: Vec<&Hold> = match wait {
+        Wait::NoMoreInstances { .. } => pool.hold.iter().collect(),
+        Wait::TypesHeld { types, .. } => {
+            let held = types.iter();
+            held.filter_map(|held| pool.type_holds.get(&held.name))
+                .collect()
+        }
+        _ => Vec::new(),
+    };
+    let details = holds.into_iter().map(|hold| hold.detail.clone());
+    let details: BTreeSet<String> = details.filter(|detail| !detail.is_empty()).collect();
+    details.into_iter().collect()
 }
 
 /// All instances and creations under way, by instance id, then type.

@@ -60,6 +60,10 @@ pub struct Container {
     pub first_seen_at: String,
     /// Why it waits, in one line; "" once it runs.
     pub scheduling_status: String,
+    /// For operators: what keeps an instance for it from being created, in the cloud's own words if it is the cloud,
+    /// with reach and remedy; absent if nothing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_by: Vec<String>,
 }
 
 /// What is reserved for a container.

@@ -13,6 +13,15 @@ pub enum CapacityScope {
     Market,
 }
 
+/// How far a refusal reaches that asking again does not change, if further than the type asked for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RefusalScope {
+    /// Every instance: credentials, a permission, the image.
+    Everything,
+    /// All types of the same market as the one asked for: what spot instances alone need is missing.
+    Market,
+}
+
 /// A refusal, named after what the caller does next.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum CloudErrorClass {
@@ -22,8 +31,12 @@ pub enum CloudErrorClass {
     Capacity(CapacityScope),
     /// Calls of this kind come too fast: none before this time.
     RateLimited(Time),
-    /// The cloud will not do it however often it is asked (a wrong image, a missing permission).
+    /// The cloud will not do it however often it is asked (a type that does not exist, a parameter it does not take);
+    /// other types are not concerned.
     Refused,
+    /// The same, and other types will meet it too (missing permissions, wrong credentials): none of them is asked for
+    /// before this one has been tried again.
+    RefusedWidely(RefusalScope),
     /// A passing fault: the call had no effect and may be repeated.
     Transient,
     /// Nobody knows whether the call had an effect (time-out, cut connection): only a list can tell.

@@ -32,6 +32,18 @@ impl InstanceType {
             .saturating_add(self.added_scratch_bytes)
     }
 
+    /// Whether it can take the place of this spot type if the cloud has none: the same to the cloud, at least as large
+    /// for containers, and not dearer than this many times the spot type (facts K34).
+    pub fn stands_in_for(&self, spot: &InstanceType, price_factor: f64) -> bool {
+        !self.preemptible
+            && self.provider_type == spot.provider_type
+            && self.vcpus >= spot.vcpus
+            && self.ram_bytes >= spot.ram_bytes
+            && self.scratch_bytes() >= spot.scratch_bytes()
+            && self.gpu == spot.gpu
+            && self.price <= spot.price * price_factor
+    }
+
     /// What there is to share out among containers.
     pub fn resources(&self) -> Resources {
         Resources {

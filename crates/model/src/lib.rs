@@ -15,7 +15,7 @@ mod resources;
 mod time;
 pub mod units;
 
-pub use cloud_error::{CapacityScope, CloudErrorClass, EndCause};
+pub use cloud_error::{CapacityScope, CloudErrorClass, EndCause, RefusalScope};
 pub use container::ContainerState;
 pub use gpu::{Gpu, GpuNeeds};
 pub use id::{ContainerId, InstanceId, InstanceSecret, InstanceTypeName, WorkerId};

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
@@ -154,7 +155,7 @@ impl Pool {
 
     /// Orders beyond a limit that has become known, the newest first, and those of types that are held for long.
     fn drop_surplus_orders(&mut self) {
-        if let Some(reason) = self.holds.runner_unreadable.clone() {
+        if let Some(reason) = self.holds.nothing_before_mended() {
             for id in std::mem::take(&mut self.creates.waiting) {
                 self.drop_order(id, reason.clone());
             }
@@ -272,10 +273,10 @@ impl Pool {
         self.creates.unsure.remove(&id);
         self.creates.waiting.retain(|waiting| *waiting != id);
         self.by_instance.insert(listed.id.clone(), id);
-        let name = worker.instance_type.name.clone();
-        let typical_boot = self.typical_boots.get(&name).copied();
+        let instance_type = Arc::clone(&worker.instance_type);
+        let typical_boot = self.typical_boots.get(&instance_type.name).copied();
         worker.arrive(listed, took, typical_boot, &mut self.desk);
-        self.holds.created(&name, self.by_instance.len());
+        self.holds.created(&instance_type, self.by_instance.len());
         self.probation.worked();
         self.with_worker(id, WorkerEvent::Tick);
     }
@@ -286,7 +287,11 @@ impl Pool {
         let Some(worker) = self.workers.get(&id) else {
             return;
         };
-        if failure.class == CloudErrorClass::Quota {
+        // One is enough to see whether that has changed.
+        if matches!(
+            failure.class,
+            CloudErrorClass::Quota | CloudErrorClass::RefusedWidely(_)
+        ) {
             self.probation.refused();
         }
         self.holds.create_failed(

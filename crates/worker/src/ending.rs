@@ -213,12 +213,13 @@ impl Worker {
     }
 
     /// Whether its absence from a list that was asked for at that time means that it is gone. A fresh instance may be
-    /// missing from lists for a while (facts K15), unless the cloud has agreed to destroy it.
+    /// missing from lists for a while, even if an earlier one has shown it (facts K15), unless the cloud has agreed to
+    /// destroy it. One that was found is at least as old as our knowledge of it. Where the cloud says by itself that
+    /// one has ended (`Pool::died`), nobody waits.
     pub(crate) fn vanishes_by(&self, asked_at: Time, desk: &Desk) -> bool {
         match self.ending.as_ref().filter(|ending| ending.accepted) {
             Some(ending) => asked_at >= ending.answered_at,
-            None if self.created => asked_at > self.appeared_at + desk.settings.timing.fresh_grace,
-            None => asked_at > self.appeared_at,
+            None => asked_at > self.appeared_at + desk.settings.timing.fresh_grace,
         }
     }
 }

@@ -128,15 +128,7 @@ fn twin(
 ) -> Option<InstanceTypeName> {
     types
         .values()
-        .filter(|one| {
-            !one.preemptible
-                && one.provider_type == spot.provider_type
-                && one.vcpus >= spot.vcpus
-                && one.ram_bytes >= spot.ram_bytes
-                && one.scratch_bytes() >= spot.scratch_bytes()
-                && one.gpu == spot.gpu
-                && one.price <= spot.price * policy.price_factor
-        })
+        .filter(|one| one.stands_in_for(spot, policy.price_factor))
         .min_by(|a, b| a.price.total_cmp(&b.price).then(a.name.cmp(&b.name)))
         .map(|one| one.name.clone())
 }

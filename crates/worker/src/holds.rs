@@ -10,6 +10,7 @@ use crate::{
     BootOutcome,
     desk::{Boot, growing_pause},
     fallback::Fallbacks,
+    wide::WideRefusals,
 };
 
 /// How long a type, or a group of types, counts as sold out (facts S25).
@@ -51,6 +52,7 @@ pub(crate) struct Holds {
     /// Which quota group a type belongs to, as far as refusals have told.
     groups: BTreeMap<InstanceTypeName, String>,
     failing: BTreeMap<(InstanceTypeName, Reason), Failing>,
+    wide: WideRefusals,
     boots: BTreeMap<InstanceTypeName, Boots>,
     fallbacks: Fallbacks,
 }
@@ -130,6 +132,7 @@ impl Holds {
             capacity: BTreeMap::new(),
             groups: BTreeMap::new(),
             failing: BTreeMap::new(),
+            wide: WideRefusals::default(),
             boots: BTreeMap::new(),
             fallbacks,
         }
@@ -149,6 +152,9 @@ impl Holds {
         }
         if let Some(reason) = &self.runner_unreadable {
             return hold(HoldCause::RunnerUnreadable, None, reason.clone());
+        }
+        if let Some(hold) = self.wide.hold() {
+            return Some(hold);
         }
         if let Some(quota) = &self.quota
             && n_workers >= quota.limit()
@@ -202,6 +208,9 @@ impl Holds {
         if let Some(hold) = self.boot_hold(&instance_type.name, worker) {
             return Some(hold);
         }
+        if let Some(hold) = self.wide.hold_of_type(instance_type) {
+            return Some(hold);
+        }
         let reasons = [Reason::Refused, Reason::Transient, Reason::Unknown];
         reasons
             .into_iter()
@@ -220,6 +229,9 @@ impl Holds {
         match hold.cause {
             HoldCause::Capacity | HoldCause::SpotInterrupted | HoldCause::BootFailing => true,
             HoldCause::CreateFailing => {
+                if self.wide.hold_of_type(instance_type).is_some() {
+                    return true;
+                }
                 let lasts = |(reason, patience): (Reason, u32)| {
                     let key = (instance_type.name.clone(), reason);
                     self.failing.get(&key).is_some_and(|failing| {
@@ -241,6 +253,15 @@ impl Holds {
             | HoldCause::RunnerUnreadable
             | HoldCause::Stopping => false,
         }
+    }
+
+    /// What somebody has to mend before any instance can be created, so that no order need wait for it.
+    pub(crate) fn nothing_before_mended(&self) -> Option<String> {
+        let refused = || {
+            let hold = self.wide.hold()?;
+            Some(format!("{}: {}", hold.cause, hold.detail))
+        };
+        self.runner_unreadable.clone().or_else(refused)
     }
 
     /// When the cloud last said that the account is full.
@@ -292,7 +313,10 @@ impl Holds {
                 let until = (*until).clamp(soonest, now + LONGEST_PAUSE);
                 self.rate = Some(Timed { until, message });
             }
-            CloudErrorClass::Refused => {
+            CloudErrorClass::RefusedWidely(scope) if self.wide.concerns_others(instance_type) => {
+                (self.wide).refused(instance_type, *scope, message, asked_at, now);
+            }
+            CloudErrorClass::Refused | CloudErrorClass::RefusedWidely(_) => {
                 self.back_off(instance_type, Reason::Refused, message, asked_at, now);
             }
             CloudErrorClass::Transient => {
@@ -305,8 +329,9 @@ impl Holds {
     }
 
     /// A creation has succeeded; there are this many instances with it.
-    pub(crate) fn created(&mut self, instance_type: &InstanceTypeName, n_instances: usize) {
-        self.failing.retain(|(name, _), _| name != instance_type);
+    pub(crate) fn created(&mut self, instance_type: &InstanceType, n_instances: usize) {
+        (self.failing).retain(|(name, _), _| *name != instance_type.name);
+        self.wide.created(instance_type);
         if let Some(quota) = &mut self.quota
             && n_instances > quota.proven
         {
@@ -462,6 +487,7 @@ impl Holds {
     /// Ends what has lasted long enough.
     pub(crate) fn expire(&mut self, now: Time) {
         self.fallbacks.expire(now);
+        self.wide.expire(now);
         self.rate.take_if(|rate| rate.until <= now);
         self.capacity.retain(|_, timed| timed.until > now);
         if let Some(quota) = &mut self.quota {
@@ -503,8 +529,10 @@ impl Holds {
             BootStage::Counting | BootStage::Trial(_) => None,
         });
         let rate = self.rate.as_ref().map(|rate| rate.until);
-        [rate, quota, self.fallbacks.deadline()]
+        let others = [self.fallbacks.deadline(), self.wide.deadline()];
+        [rate, quota]
             .into_iter()
+            .chain(others)
             .flatten()
             .chain(capacity)
             .chain(failing)
@@ -516,6 +544,7 @@ impl Holds {
     pub(crate) fn any_type(&self) -> bool {
         !(self.capacity.is_empty()
             && self.failing.is_empty()
+            && self.wide.is_empty()
             && self.boots.is_empty()
             && !self.fallbacks.avoids_any())
     }

@@ -17,7 +17,9 @@ mod creates;
 mod fallback;
 mod holds;
 mod lists;
+mod lost;
 mod survey;
+mod wide;
 
 mod worker;
 

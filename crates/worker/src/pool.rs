@@ -17,6 +17,7 @@ use crate::{
     fallback::Fallbacks,
     holds::Holds,
     lists::Lists,
+    lost::Lost,
     probation::Probation,
     survey::typical_boot,
     view::matters,
@@ -42,6 +43,8 @@ pub struct Pool {
     pub(crate) ignored: BTreeSet<InstanceId>,
     /// Instances that are gone because somebody ended them, and since when: stale lists may still show them.
     pub(crate) departed: BTreeMap<InstanceId, Time>,
+    /// Instances that are gone although nobody here ended them, and the cloud has not said why.
+    pub(crate) lost: BTreeMap<InstanceId, Lost>,
     /// How long instances of a type take to boot.
     pub(crate) typical_boots: BTreeMap<InstanceTypeName, std::time::Duration>,
     /// Of containers whose instance is gone: how it went, in words for their owners, until that has been dealt with.
@@ -87,6 +90,7 @@ impl Pool {
             probation: Probation::new(),
             ignored: BTreeSet::new(),
             departed: BTreeMap::new(),
+            lost: BTreeMap::new(),
             typical_boots: BTreeMap::new(),
             deaths: BTreeMap::new(),
             revision: 0,

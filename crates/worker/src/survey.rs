@@ -1,12 +1,12 @@
 //! What a list of the cloud means: who is there, who is new, who is gone.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use dispatch_model::{EndCause, InstanceId, InstanceTypeName, RunnerState, Time, WorkerId};
+use dispatch_model::{InstanceId, RunnerState, Time, WorkerId};
 
 use crate::{
-    Action, BootOutcome, CallId, Failure, HowEnded, InstanceEnd, ListedInstance, PoolNews,
-    WorkerNews,
+    Action, BootOutcome, CallId, Failure, HowEnded, ListedInstance, PoolNews, WorkerNews,
+    lost::{Lost, departure_in_words},
     pool::Pool,
     tags::{self, Tag},
     worker::{Worker, WorkerEvent},
@@ -106,44 +106,13 @@ impl Pool {
         self.with_worker(id, WorkerEvent::Listed { listed, asked_at });
     }
 
-    /// The cloud says that an instance has ended, or is ending: nobody waits for its silence.
-    pub(crate) fn died(&mut self, end: InstanceEnd) {
-        let now = self.desk.time();
-        // A stale list may still show it.
-        self.departed.insert(end.instance.clone(), now);
-        let Some(id) = self.by_instance.get(&end.instance).copied() else {
-            return;
-        };
-        let worker = &self.workers[&id];
-        let instance_type = Arc::clone(&worker.instance_type);
-        let news = WorkerNews::Died {
-            cause: end.cause,
-            reason: end.reason.clone(),
-        };
-        worker.tell(news, &mut self.desk);
-        let words = death_in_words(&end, &instance_type.name);
-        for container in worker.runners.live() {
-            self.deaths.insert(container.clone(), words.clone());
-        }
-        if let Some(class) = &end.class
-            && worker.created
-        {
-            let others = self.by_instance.len() - 1;
-            let asked_at = worker.appeared_at;
-            (self.holds).create_failed(&instance_type, class, &end.reason, others, asked_at, now);
-        }
-        if end.cause == EndCause::TakenBack {
-            self.holds.taken_back(&instance_type.name, now);
-        }
-        self.vanished(id);
-    }
-
     /// The cloud lists it no more: whatever ran on it has ended.
-    fn vanished(&mut self, id: WorkerId) {
+    pub(crate) fn vanished(&mut self, id: WorkerId) {
         let now = self.desk.time();
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
+        let lost = Lost::of(worker, now);
         worker.end_boot(BootOutcome::Disappeared, &mut self.desk);
         let live: Vec<_> = worker.runners.live().cloned().collect();
         for container in &live {
@@ -165,6 +134,9 @@ impl Pool {
             self.by_instance.remove(&instance);
             if first_sent.is_some() {
                 self.departed.insert(instance, now);
+            } else {
+                // Why, may be told later.
+                self.lost.insert(instance, lost);
             }
         }
         if attached {
@@ -178,6 +150,7 @@ impl Pool {
         let now = self.desk.time();
         let grace = self.desk.settings.timing.fresh_grace;
         self.departed.retain(|_, since| *since + grace > now);
+        self.lost.retain(|_, lost| !lost.is_over(now));
     }
 
     /// Exits on instances that are gone are kept here alone, until they have been dealt with.
@@ -196,39 +169,6 @@ impl Pool {
         }
         if views.is_empty() {
             self.snapshot.runners.remove(container);
-        }
-    }
-}
-
-/// For the owner of a container that was on it.
-fn death_in_words(end: &InstanceEnd, instance_type: &InstanceTypeName) -> String {
-    let what = match end.cause {
-        EndCause::TakenBack => "was a spot instance and the cloud took it back",
-        EndCause::NeverBegan => "died while it was launched",
-        EndCause::Other => "has ended",
-    };
-    let mut words = format!(
-        "the container's instance {} ({instance_type}) {what}",
-        end.instance
-    );
-    if !end.reason.is_empty() {
-        words.push_str(": ");
-        words.push_str(&end.reason);
-    }
-    words
-}
-
-/// The same, if the cloud has said nothing and merely lists it no more.
-fn departure_in_words(worker: &Worker) -> String {
-    let instance = worker.instance.as_ref().map_or("", |id| id.as_str());
-    let named = format!(
-        "the container's instance {instance} ({})",
-        worker.instance_type.name
-    );
-    match &worker.shut_down_for {
-        Some(reason) => format!("{named} was shut down: {reason}"),
-        None => {
-            format!("{named} is gone from the cloud's list, and the dispatcher has not ended it")
         }
     }
 }

@@ -21,6 +21,7 @@ mod starts;
 mod storm;
 mod tickets;
 mod turns;
+mod wide;
 mod world;
 
 use expect_test::Expect;

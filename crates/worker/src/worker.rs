@@ -416,13 +416,18 @@ impl Worker {
 
     /// Tells what happened to it.
     pub(crate) fn tell(&self, news: WorkerNews, desk: &mut Desk) {
-        let about = About {
+        let about = self.about();
+        desk.effects.facts.push(Fact::Worker { about, news });
+    }
+
+    /// Its names in a log.
+    pub(crate) fn about(&self) -> About {
+        About {
             worker: self.id,
             instance: self.instance.clone(),
             instance_type: self.instance_type.name.clone(),
             address: self.address.clone(),
-        };
-        desk.effects.facts.push(Fact::Worker { about, news });
+        }
     }
 }
 

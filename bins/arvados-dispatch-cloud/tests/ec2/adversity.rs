@@ -58,6 +58,67 @@ async fn an_endpoint_that_is_gone_for_a_while_disturbs_nothing_that_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_where_nobody_listens_for_a_while_disturbs_nothing_that_runs() {
+    let mut rig = Rig::start(|order| order.behind_a_door = true).await;
+    let running = rig.submit_many(3, &container(1, 4_000));
+    rig.all_in_state(&running, "Running").await;
+    let door = rig.door.as_mut().expect("it was ordered");
+    door.shut().await;
+    let before = n_calls(&rig, "DescribeInstances");
+    let queued = rig.submit_many(2, &container(8, 100));
+    rig.all_in_state(&running, "Complete").await;
+    eventually("the log says that connections are refused", || {
+        rig.log().contains("Connection refused")
+    })
+    .await;
+    eventually("health says that the cloud does not list", || {
+        rig.management("GET", "/_health/ping").contains("ERROR")
+    })
+    .await;
+    assert!(queued.iter().all(|uuid| rig.state(uuid) != "Complete"));
+    assert_eq!(
+        n_calls(&rig, "DescribeInstances"),
+        before,
+        "none came through"
+    );
+    let door = rig.door.as_mut().expect("it was ordered");
+    door.open_again().await;
+    rig.all_in_state(&queued, "Complete").await;
+    rig.all_is_done().await;
+    assert_eq!(rig.ec2.volumes(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_permission_that_is_missing_holds_all_types_and_who_looks_is_told_what_to_grant() {
+    let rig = Rig::start(|order| order.ec2.forbidden = ["RunInstances".to_owned()].into()).await;
+    let small = rig.submit(&container(1, 100));
+    let large = rig.submit(&container(8, 100));
+    let shown = |uuid: &str| {
+        let path = format!("/arvados/v1/dispatch/container?container_uuid={uuid}");
+        rig.management("GET", &path)
+    };
+    let cause = "RunInstances: UnauthorizedOperation (refused, all instances)";
+    eventually("both are told why they wait", || {
+        [&small, &large].iter().all(|uuid| {
+            let shown = shown(uuid);
+            shown.contains(cause) && shown.contains("Remedy: grant the IAM policy")
+        })
+    })
+    .await;
+    assert!(
+        rig.log().contains("\"InstanceType\":\"any\""),
+        "{}",
+        rig.log()
+    );
+    let metrics = rig.management("GET", "/metrics");
+    let held = r#"create_holds{instance_type="any",cause="create-failing"}"#;
+    assert!(metrics.contains(held), "{metrics}");
+    rig.ec2.set(|settings| settings.forbidden.clear());
+    rig.all_in_state(&[small, large], "Complete").await;
+    rig.all_is_done().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_credentials_are_told_with_their_remedy_and_used_again_when_they_are_good() {
     let words = "AWS was not able to validate the provided access credentials";
     let refusal = Bad::Refused(401, "AuthFailure".to_owned(), words.to_owned());

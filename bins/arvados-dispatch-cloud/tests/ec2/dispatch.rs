@@ -32,7 +32,10 @@ async fn a_hundred_containers_of_mixed_sizes_run_to_the_end_while_ec2_and_the_in
     assert_eq!(report.submitted, 100);
     assert!(report.complete >= 90, "{report:?}");
     assert!(rig.living().is_empty());
-    rig.volumes_go_with_their_instances();
+    // One from the image and one of added scratch for each instance.
+    assert_eq!(rig.ec2.volumes(), [], "no volume is left");
+    let made = rig.ec2.n_volumes_made();
+    assert_eq!(made, 2 * report.instances_created as usize, "{report:?}");
     let key_pairs = rig.ec2.key_pairs();
     assert_eq!(key_pairs.len(), 1, "one, kept for next time: {key_pairs:?}");
     let calls = rig.ec2.calls();

@@ -9,5 +9,6 @@ mod support;
 
 mod adversity;
 mod dispatch;
+mod door;
 mod moto;
 mod spot;

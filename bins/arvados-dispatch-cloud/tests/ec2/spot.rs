@@ -8,15 +8,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Order, Rig, container, eventually};
 
-/// Beside the types of the lab, a spot type of four cores; and six zones, since where one was taken back there is a lack
-/// for a minute.
+/// Beside the types of the lab, a spot type of four cores; all in one zone, where one interruption after the other
+/// strikes.
 fn with_spot(order: &mut Order) {
-    let zones = ["a", "b", "c", "d", "e", "f"];
-    order.ec2.subnets = (zones.iter())
-        .map(|zone| Subnet::new(&format!("subnet-{zone}"), &format!("lab-1{zone}")))
-        .collect();
-    let subnets: Vec<String> = zones.iter().map(|zone| format!("subnet-{zone}")).collect();
-    order.parameter("SubnetID", &format!("[{}]", subnets.join(", ")));
+    order.ec2.subnets = vec![Subnet::new("subnet-a", "lab-1a")];
+    order.parameter("SubnetID", "subnet-a");
     let types = &mut order.lab.settings.instance_types;
     let twin = types.iter().find(|one| one.name == "type4").cloned();
     let twin = twin.expect("the lab has it");

@@ -11,7 +11,10 @@ use dispatch_lab_net::{
 };
 use serde_json::Value;
 
-use crate::common::{Cluster, Prepared, hurried_cloud_vms, quick_settings, text};
+use crate::{
+    common::{Cluster, Prepared, hurried_cloud_vms, quick_settings, text},
+    door::Door,
+};
 pub(crate) use crate::common::{container, eventually};
 
 /// What to set up.
@@ -24,6 +27,8 @@ pub(crate) struct Order {
     pub(crate) cloud_vms: BTreeMap<&'static str, String>,
     /// Where the daemon finds EC2; the lab's own if not said.
     pub(crate) endpoint: Option<String>,
+    /// Whether the daemon reaches the lab's own through a door.
+    pub(crate) behind_a_door: bool,
     /// Variables of the daemon's environment.
     pub(crate) environment: BTreeMap<&'static str, String>,
     /// Changes the configuration as a text, when all else is in it.
@@ -56,6 +61,7 @@ impl Order {
             ]),
             cloud_vms: hurried_cloud_vms(),
             endpoint: None,
+            behind_a_door: false,
             environment: text(&[("AWS_EC2_METADATA_DISABLED", "true")]),
             edit: Box::new(|text| text),
         }
@@ -74,6 +80,8 @@ impl Order {
 pub(crate) struct Rig {
     cluster: Cluster,
     pub(crate) ec2: Ec2Api,
+    /// On the way from the daemon to `ec2`, if that was ordered.
+    pub(crate) door: Option<Door>,
 }
 
 impl Deref for Rig {
@@ -106,12 +114,18 @@ impl Rig {
         let ec2 = prepared.lab.serve_ec2(order.ec2).await;
         let ec2 = ec2.expect("the lab's EC2");
         let config = (order.edit)(prepared.config("ec2", &order.parameters));
-        let endpoint = order.endpoint.unwrap_or_else(|| ec2.url().to_owned());
+        let door = match order.behind_a_door {
+            true => Some(Door::open(ec2.url()).await),
+            false => None,
+        };
+        let own = door.as_ref().map_or_else(|| ec2.url().to_owned(), Door::url);
+        let endpoint = order.endpoint.unwrap_or(own);
         let mut environment = order.environment;
         environment.insert("AWS_ENDPOINT_URL", endpoint);
         Rig {
             cluster: prepared.run(&config, environment),
             ec2,
+            door,
         }
     }
 
@@ -139,22 +153,6 @@ impl Rig {
                 })
                 .collect()
         })
-    }
-
-    /// Each volume that was asked for goes with its instance.
-    pub(crate) fn volumes_go_with_their_instances(&self) {
-        let forms = self.ec2.forms();
-        let runs: Vec<_> = (forms.iter())
-            .filter(|form| form["Action"] == "RunInstances")
-            .collect();
-        assert!(!runs.is_empty());
-        for form in runs {
-            let key = "BlockDeviceMapping.1.Ebs.DeleteOnTermination";
-            if form.contains_key("BlockDeviceMapping.1.DeviceName") {
-                assert_eq!(form.get(key).map(String::as_str), Some("true"), "{form:?}");
-            }
-            assert_eq!(form["InstanceInitiatedShutdownBehavior"], "terminate");
-        }
     }
 }
 

@@ -67,7 +67,7 @@ const INTERFACE: &str =
     "check SubnetID and SecurityGroupIDs; the dispatcher lets EC2 make the network interfaces.";
 const BY_HAND: &str = "find out who ends instances: a person, a script, or AWS (Health Dashboard).";
 const NO_SUCH_ID: &str = "please report this, with the id that EC2 names.";
-const SLOWER: &str = "nothing: calls are sent more slowly. If it lasts, lower MaxCloudOpsPerSecond, or raise SyncInterval; other programs use the same limits.";
+pub(super) const SLOWER: &str = "nothing: calls are sent more slowly. If it lasts, lower MaxCloudOpsPerSecond, or raise SyncInterval; other programs use the same limits.";
 
 /// A subnet without free addresses, told under `InvalidParameterValue` (facts E10).
 pub(super) const FULL_SUBNET: Verdict = Verdict {
@@ -232,7 +232,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry(
         "VPCResourceNotSpecified",
         Permanent,
-        Everything,
+        Type,
         "this type needs a VPC: set SubnetID.",
     ),
     entry("InvalidVpcID.NotFound", Permanent, Everything, SUBNET),

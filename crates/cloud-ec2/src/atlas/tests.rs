@@ -174,6 +174,24 @@ fn reasons_of_instances_that_die_while_launching_use_the_same_table() {
 }
 
 #[test]
+fn a_refusal_reaches_as_far_as_its_reason() {
+    for code in [
+        "UnauthorizedOperation",
+        "AuthFailure",
+        "InvalidAMIID.NotFound",
+    ] {
+        check(code, 403, "", expect!["RefusedWidely(Everything)"]);
+    }
+    check(
+        "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+        403,
+        "",
+        expect!["RefusedWidely(Market)"],
+    );
+    check("VPCResourceNotSpecified", 400, "", expect!["Refused"]);
+}
+
+#[test]
 fn the_operator_is_told_code_scope_and_remedy() {
     let verdict = judge(Some("VcpuLimitExceeded"), 400, "");
     let words = words(

@@ -11,8 +11,10 @@ from botocore.exceptions import ClientError
 ec2 = boto3.client("ec2", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a",
                    aws_secret_access_key="b", config=Config(retries={"total_max_attempts": 1}))
 
-def run(token, kind="m5.small", subnet="subnet-a1"):
+def run(token, kind="m5.small", subnet="subnet-a1", disks=()):
     return ec2.run_instances(
+        BlockDeviceMappings=[{"DeviceName": f"/dev/xvd{n}", "Ebs": {"VolumeSize": n + 1, "DeleteOnTermination": goes}}
+                             for n, goes in enumerate(disks)],
         ImageId="ami-lab", InstanceType=kind, MinCount=1, MaxCount=1, ClientToken=token,
         NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": subnet, "AssociatePublicIpAddress": False}],
         TagSpecifications=[{"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": "a <b> & c"}]}],
@@ -43,6 +45,17 @@ ec2.create_tags(Resources=[made[0]], Tags=[{"Key": "more", "Value": "1"}])
 [[tagged]] = [r["Instances"] for r in ec2.describe_instances(InstanceIds=[made[0]])["Reservations"]]
 assert {"Key": "more", "Value": "1"} in tagged["Tags"], tagged
 assert code(ec2.create_tags, Resources=[made[0]], Tags=[{"Key": "aws:x", "Value": "1"}]) == "InvalidParameterValue"
+disky = run("token-disks", disks=(True, False))[0]["InstanceId"]
+[[one]] = [r["Instances"] for r in ec2.describe_instances(InstanceIds=[disky])["Reservations"]]
+assert [m["Ebs"]["DeleteOnTermination"] for m in one["BlockDeviceMappings"]] == [True, True, False], one
+def volumes():
+    found = ec2.describe_volumes(Filters=[{"Name": "attachment.instance-id", "Values": [disky]}])["Volumes"]
+    return [(v["Size"], v["State"]) for v in found]
+assert volumes() == [(8, "in-use"), (1, "in-use"), (2, "in-use")], volumes()
+ec2.terminate_instances(InstanceIds=[disky])
+assert volumes() == [(2, "available")], volumes()
+assert len(ec2.describe_volumes()["Volumes"]) == 7, "six instances, and what was not to go"
+
 missing = "i-00000000deadbeef0"
 assert code(ec2.terminate_instances, InstanceIds=[missing]) == "InvalidInstanceID.NotFound"
 

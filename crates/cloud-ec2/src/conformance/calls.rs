@@ -201,7 +201,7 @@ pub(super) async fn prices_are_asked_for_as_specified() {
     let added = with_scratch[0].price - plain[0].price;
     assert!(
         (added - 640.0 * 0.10 / 30.0 / 24.0).abs() < 1e-9,
-        "{prices:?}"
+        "added scratch has its price: {prices:?}"
     );
     assert!(plain[0].start > plain[1].start);
     assert!(

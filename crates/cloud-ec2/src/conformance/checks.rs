@@ -127,6 +127,7 @@ checks! {
     [] a_type_that_dies_again_and_again_while_launching_is_held: lab (ends), moto NO_DEATHS;
     [] a_late_account_limit_is_told_as_one: lab (ends), moto NO_DEATHS;
     [K34] a_spot_interruption_is_told_once_with_its_reason: lab (ends), moto NO_DEATHS;
+    [K34] one_that_was_taken_back_may_be_followed_by_another_in_the_same_zone: lab (ends), moto NO_DEATHS;
     [K34] a_reason_that_comes_late_is_told_and_none_is_waited_for_once: lab (ends), moto NO_DEATHS;
     [] an_older_instance_that_runs_ends_no_hold: lab (ends), moto NO_DEATHS;
     [K34] an_end_by_another_hand_is_told: lab (ends), moto (on_moto);

@@ -106,6 +106,17 @@ pub(super) async fn a_spot_interruption_is_told_once_with_its_reason() {
     );
 }
 
+/// Facts K34: an interruption is no refusal, so where there is no other zone, the next one is asked for in the same.
+pub(super) async fn one_that_was_taken_back_may_be_followed_by_another_in_the_same_zone() {
+    let setup = lasting().parameter("SubnetID", "subnet-a1".into());
+    let stage = setup.start().await;
+    let made = stage.create("m5.spot", "s1").await.expect("an instance");
+    stage.list().await.expect("a list");
+    stage.ec2.take_back(made.id.as_str());
+    assert_eq!(stage.list().await.expect("a list"), []);
+    stage.create("m5.spot", "s2").await.expect("another");
+}
+
 /// An end by another hand is told, our own is not.
 pub(super) async fn an_end_by_another_hand_is_told() {
     let stage = lasting().start().await;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use dispatch_cloud::Tags;
 use dispatch_lab_net::{Bad, Injection};
-use dispatch_model::{CapacityScope, CloudErrorClass, InstanceSecret};
+use dispatch_model::{CapacityScope, CloudErrorClass, InstanceSecret, RefusalScope};
 
 use super::stage::{Setup, Stage};
 
@@ -257,6 +257,7 @@ pub(super) async fn the_sdk_repeats_nothing() {
 pub(super) async fn each_code_has_its_class_and_its_next_step() {
     let group = CloudErrorClass::Capacity(CapacityScope::QuotaGroup("standard".to_owned()));
     let market = CloudErrorClass::Capacity(CapacityScope::Market);
+    let everything = CloudErrorClass::RefusedWidely(RefusalScope::Everything);
     let unsupported = "Your requested instance type (m5.small) is not supported in your requested Availability Zone";
     for (status, code, message, class, n_subnets) in [
         (400, "InstanceLimitExceeded", "x", CloudErrorClass::Quota, 1),
@@ -288,18 +289,13 @@ pub(super) async fn each_code_has_its_class_and_its_next_step() {
             CloudErrorClass::Refused,
             3,
         ),
-        (
-            400,
-            "InvalidAMIID.NotFound",
-            "x",
-            CloudErrorClass::Refused,
-            1,
-        ),
+        (400, "InvalidAMIID.NotFound", "x", everything.clone(), 1),
+        (403, "UnauthorizedOperation", "x", everything, 1),
         (
             403,
-            "UnauthorizedOperation",
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
             "x",
-            CloudErrorClass::Refused,
+            CloudErrorClass::RefusedWidely(RefusalScope::Market),
             1,
         ),
         (400, "NeverHeardOf", "x", CloudErrorClass::Refused, 1),

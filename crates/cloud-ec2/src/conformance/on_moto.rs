@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dispatch_cloud::{CloudError, EndCause, Instance, InstanceSet as _, Tags};
-use dispatch_model::{CloudErrorClass, InstanceId};
+use dispatch_model::{CloudErrorClass, InstanceId, RefusalScope};
 use serde_json::{Value, json};
 
 use super::{
@@ -324,11 +324,13 @@ pub(super) async fn the_clouds_own_refusals_have_their_class_and_remedy() {
     let key = public_key("ed25519");
     let nowhere = json!({"SubnetID": "subnet-00000000000000000"});
     let no_profile = json!({"IAMInstanceProfile": "nobody"});
-    for (parameters, image, provider_type, code, remedy) in [
+    let everything = CloudErrorClass::RefusedWidely(RefusalScope::Everything);
+    for (parameters, image, provider_type, class, code, remedy) in [
         (
             json!({}),
             Some("ami-00000000000000000"),
             TYPE,
+            everything.clone(),
             "InvalidAMIID.NotFound",
             "ImageID",
         ),
@@ -336,11 +338,26 @@ pub(super) async fn the_clouds_own_refusals_have_their_class_and_remedy() {
             json!({}),
             None,
             "m5.nonsense",
+            CloudErrorClass::Refused,
             "InvalidInstanceType.NotFound",
             "ProviderType",
         ),
-        (nowhere, None, TYPE, "InvalidSubnetID.NotFound", "SubnetID"),
-        (no_profile, None, TYPE, "NoSuchEntity", "IAMInstanceProfile"),
+        (
+            nowhere,
+            None,
+            TYPE,
+            CloudErrorClass::Refused,
+            "InvalidSubnetID.NotFound",
+            "SubnetID",
+        ),
+        (
+            no_profile,
+            None,
+            TYPE,
+            everything,
+            "NoSuchEntity",
+            "IAMInstanceProfile",
+        ),
     ] {
         let mut bench = Bench::with(parameters, Some(&key)).await;
         let refused = bench
@@ -352,7 +369,7 @@ pub(super) async fn the_clouds_own_refusals_have_their_class_and_remedy() {
             })
             .await;
         let error = refused.expect_err("a refusal");
-        assert_eq!(error.class, CloudErrorClass::Refused, "{error}");
+        assert_eq!(error.class, class, "{error}");
         assert!(error.message.contains(code), "{error}");
         let advice = error.message.split("Remedy: ").nth(1).unwrap_or_default();
         assert!(advice.contains(remedy), "{error}");

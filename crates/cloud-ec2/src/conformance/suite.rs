@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use dispatch_cloud::{CreateOrder, InstanceSet, Tags};
 use dispatch_cloud_conformance::{Fault, Hooks};
 use dispatch_lab_net::{Bad, Injection};
-use dispatch_model::{CapacityScope, CloudErrorClass, InstanceId, InstanceSecret};
+use dispatch_model::{CapacityScope, CloudErrorClass, InstanceId, InstanceSecret, RefusalScope};
 
 use super::{
     checks,
@@ -78,7 +78,7 @@ impl Hooks for InLab {
                     == CloudErrorClass::Capacity(CapacityScope::QuotaGroup("standard".to_owned()))
             }
             Fault::RateLimit => matches!(class, CloudErrorClass::RateLimited(_)),
-            Fault::Refusal => *class == CloudErrorClass::Refused,
+            Fault::Refusal => *class == CloudErrorClass::RefusedWidely(RefusalScope::Everything),
             Fault::Passing => *class == CloudErrorClass::Transient,
             Fault::LostAnswer => *class == CloudErrorClass::OutcomeUnknown,
         }

@@ -62,6 +62,25 @@ fn security_groups_are_a_list_or_the_keys_of_a_map() {
 }
 
 #[test]
+fn one_security_group_may_be_a_text_and_none_is_dropped() {
+    assert_eq!(
+        read(json!({"SecurityGroupIDs": "sg-1"})).security_groups,
+        ["sg-1"]
+    );
+    for wrong in [json!(["sg-1", 5]), json!("sg-1, sg-2"), json!(true)] {
+        wrong_value("SecurityGroupIDs", wrong);
+    }
+}
+
+#[track_caller]
+fn wrong_value(key: &str, value: Value) {
+    let problems = Parameters::read(&json!({ key: value })).expect_err("problems");
+    let named = format!("DriverParameters.{key} is ");
+    assert!(problems[0].starts_with(&named), "{problems:?}");
+    assert!(problems[0].contains(": write "), "{problems:?}");
+}
+
+#[test]
 fn an_interval_of_zero_or_less_switches_prices_off() {
     for off in [json!("0"), json!("0s"), json!("-1s"), json!(0)] {
         let parameters = read(json!({ "SpotPriceUpdateInterval": off }));

@@ -27,7 +27,7 @@ fn places(zones_known: bool) -> Places {
 
 /// Each word of the script: `TYPE?` shows the route; `TYPE+SUBNET` worked there; `TYPE-SUBNET:REACH` was refused there
 /// for a lack, `TYPE~SUBNET` was refused there otherwise; `all` have refused; `died:TYPE:ZONE` or
-/// `died:TYPE:SUBNET`; `runs:TYPE` was launched after these, `old:TYPE` before; a number lets so many
+/// `died:TYPE:SUBNET`; `back:TYPE:ZONE` was taken back; `runs:TYPE` was launched after these, `old:TYPE` before; a number lets so many
 /// seconds pass.
 #[track_caller]
 fn check(mut places: Places, script: &str, expected: Expect) {
@@ -67,6 +67,16 @@ fn check(mut places: Places, script: &str, expected: Expect) {
                 reach,
                 launched: Some(10),
                 why: "died",
+            };
+            places.died(&wish(name), &death, now);
+        } else if let Some(rest) = word.strip_prefix("back:") {
+            let (name, zone) = rest.split_once(':').expect("a zone");
+            let death = Death {
+                subnet: None,
+                zone,
+                reach: Some(Reach::TypeInZone),
+                launched: None,
+                why: "taken back",
             };
             places.died(&wish(name), &death, now);
         } else if let Some(name) = word.strip_prefix("runs:") {
@@ -172,6 +182,25 @@ fn a_success_ends_the_memory() {
 #[test]
 fn a_death_while_launching_counts_like_a_refusal_there() {
     check(places(true), "died:m:a m?", expect!["b1"]);
+}
+
+#[test]
+fn where_one_was_taken_back_is_tried_last_for_a_while_and_not_left_out() {
+    check(
+        places(true),
+        "back:m:a m? x? m-b1:type m? 61 m? back:m:a m+a1 m?",
+        expect![[r#"
+        b1 a1 a2
+        a1 a2 b1
+        a1 a2
+        a1 a2 b1
+        a1 a2 b1"#]],
+    );
+    check(
+        Places::new(vec!["a1".into()]),
+        "back:m:a1 m?",
+        expect!["a1"],
+    );
 }
 
 #[test]

@@ -325,6 +325,34 @@ fn check_tells_what_the_driver_says_among_the_rest() {
 }
 
 #[test]
+fn a_price_factor_that_fits_no_spot_type_is_told_with_the_least_that_would() {
+    let with = |factor: &str, types: &str| {
+        with_cloud_vms(&format!("SpotFallbackPriceFactor: {factor}\n"))
+            .replace("{small: {VCPUs: 2, RAM: 4GiB, Price: 0.1}}", types)
+    };
+    let types = |provider_type: &str| {
+        format!(
+            "{{small: {{VCPUs: 2, RAM: 4GiB, Price: 0.1, ProviderType: {provider_type}}}, spot: {{VCPUs: 2, RAM: 4GiB, \
+             Price: 0.03, ProviderType: m.x, Preemptible: true}}}}"
+        )
+    };
+    check_told(&with("3.4", &types("m.x")), expect![[r#"
+        loaded
+    "#]]);
+    check_told(&with("2", &types("m.x")), expect![[r#"
+        config.yml:11: warning: Clusters.zzzzz.Containers.CloudVMs.SpotFallbackPriceFactor = 2: has no effect: no on-demand type can take the place of any spot type at that price; write at least 3.34
+        loaded
+    "#]]);
+    check_told(&with("2", &types("m.y")), expect![[r#"
+        config.yml:11: warning: Clusters.zzzzz.Containers.CloudVMs.SpotFallbackPriceFactor = 2: has no effect: no on-demand type can take the place of any spot type at that price; configure a spot type and an on-demand type of the same ProviderType, at least as large
+        loaded
+    "#]]);
+    check_told(&with("0", &types("m.y")), expect![[r#"
+        loaded
+    "#]]);
+}
+
+#[test]
 fn runners_get_no_keys_of_our_own() {
     let text = with_cloud_vms(
         "TimeoutKILL: 5s\nTimeoutAPI: 9s\nMaxCommandOutput: 1MiB\nMaxInstances: 3\nSpotFallbackPriceFactor: 2.5\nSpotFallbackInterruptions: 0\n",

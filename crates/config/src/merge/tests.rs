@@ -224,6 +224,17 @@ fn null_changes_nothing_but_may_stand_for_an_empty_section() {
 }
 
 #[test]
+fn what_drivers_read_reaches_them_in_whatever_form_it_is_written() {
+    let (merged, told) = merged(
+        "Containers: {CloudVMs: {DriverParameters: {SecurityGroupIDs: sg-1, InstanceTypeQuotaGroups: [m]}}}\n",
+    );
+    assert_eq!(told, Vec::<String>::new());
+    let parameters = &merged["Containers"]["CloudVMs"]["DriverParameters"];
+    assert_eq!(parameters["SecurityGroupIDs"], "sg-1");
+    assert_eq!(parameters["InstanceTypeQuotaGroups"], json!(["m"]));
+}
+
+#[test]
 fn a_key_that_is_there_twice_is_found_at_any_depth() {
     let (_, told) = merged(
         "API: {A: 1, A: 2}\nVolumes: {v: {D: {x: 1, x: 2}}, v: {}}\nContainers: {CloudVMs: {DriverParameters: {Q: [{y: 1, y: 2}]}}}\n",

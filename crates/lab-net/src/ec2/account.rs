@@ -13,6 +13,7 @@ use super::{
     form::Form,
     settings::{Bad, Ec2Settings, Subnet},
     show,
+    volumes::Disk,
 };
 use crate::http::Reply;
 
@@ -26,6 +27,7 @@ pub(super) struct Made {
     pub(super) zone: String,
     pub(super) key_name: Option<String>,
     pub(super) at_ms: u64,
+    pub(super) disks: Vec<Disk>,
     /// Why it died while it was launched.
     pub(super) died: Option<(String, String)>,
 }
@@ -42,6 +44,8 @@ pub(super) struct KeyPair {
 pub(super) struct Used {
     pub(super) parameters: String,
     pub(super) instance: Option<String>,
+    /// What is made of it, now or later.
+    pub(super) made: Made,
 }
 
 /// The account.
@@ -76,6 +80,7 @@ impl Account {
     /// Answers one call.
     pub(super) fn answer(&mut self, form: &Form, world: &mut World, now: Now) -> Reply {
         self.carry_out_late(world, now);
+        self.find_unanswered(world);
         self.forms.push(form.0.clone());
         let action = form.action();
         let throttled = self.is_throttled(form, now);
@@ -175,6 +180,7 @@ impl Account {
             "DescribeSubnets" => self
                 .describe_subnets(form)
                 .map(|text| (text, When::After(0))),
+            "DescribeVolumes" => Ok((self.describe_volumes(form, world), When::After(0))),
             "DescribeSpotPriceHistory" => {
                 Ok((self.describe_prices(form, world, now), When::After(0)))
             }

@@ -10,6 +10,7 @@ use super::{
     form::Form,
     settings::Subnet,
     show,
+    volumes::disks,
 };
 
 /// A call that is carried out later than it was sent.
@@ -54,11 +55,20 @@ impl Account {
                 return Ok((self.one(&id, world, now), When::After(2)));
             }
         }
+        let would_be = Made {
+            subnet: form.get("NetworkInterface.1.SubnetId").map(str::to_owned),
+            zone: subnet.zone.clone(),
+            key_name: form.get("KeyName").map(str::to_owned),
+            at_ms: now.ms,
+            disks: disks(form),
+            died: None,
+        };
         self.tokens.insert(
             used.clone(),
             Used {
                 parameters: form.parameters(),
                 instance: None,
+                made: would_be.clone(),
             },
         );
         self.check(form, &subnet, world)?;
@@ -84,16 +94,7 @@ impl Account {
         {
             known.free = known.free.saturating_sub(1);
         }
-        self.made.insert(
-            made.id.clone(),
-            Made {
-                subnet: form.get("NetworkInterface.1.SubnetId").map(str::to_owned),
-                zone: subnet.zone.clone(),
-                key_name: form.get("KeyName").map(str::to_owned),
-                at_ms: now.ms,
-                died,
-            },
-        );
+        self.made.insert(made.id.clone(), Made { died, ..would_be });
         if let Some(token) = self.tokens.get_mut(&used) {
             token.instance = Some(made.id.clone());
         }

@@ -7,6 +7,7 @@ mod create;
 mod form;
 mod settings;
 mod show;
+mod volumes;
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +25,7 @@ use crate::{LabHandle, fleet::Shared, http as server, http::Reply};
 use account::Account;
 use form::Form;
 pub use settings::{Bad, Ec2Settings, Injection, Subnet};
+pub use volumes::Volume;
 
 /// The API while it is served. Dropping it ends it.
 pub struct Ec2Api {
@@ -123,6 +125,19 @@ impl Ec2Api {
     /// Deletes a key pair, as somebody may who does not know what it is for.
     pub fn delete_key_pair(&self, name: &str) {
         self.account().key_pairs.remove(name);
+    }
+
+    /// The volumes that there are: those of instances that are alive, and those that nobody asked to delete with theirs.
+    pub fn volumes(&self) -> Vec<Volume> {
+        let mut account = self.account();
+        self.shared.with(|world, _| account.volumes(world))
+    }
+
+    /// How many volumes were ever made.
+    pub fn n_volumes_made(&self) -> usize {
+        let mut account = self.account();
+        self.shared.with(|world, _| account.find_unanswered(world));
+        account.made.values().map(|made| made.disks.len()).sum()
     }
 
     /// In which subnet an instance was made.

@@ -14,6 +14,7 @@ use super::{
     account::{Account, KeyPair, Made, Refusal},
     form::Form,
     settings::Subnet,
+    volumes,
 };
 
 const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -90,6 +91,9 @@ pub(super) fn instance(text: &InstanceText, made: Option<&Made>, spot: bool) -> 
     }
     if spot {
         add("instanceLifecycle", "spot");
+    }
+    if let Some(made) = made.filter(|_| code < 48) {
+        row.push_str(&volumes::mapping(&text.id, &made.disks));
     }
     if let Some(made) = made {
         let _ = write!(
@@ -287,7 +291,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-fn tag_items(tags: &BTreeMap<String, String>) -> String {
+pub(super) fn tag_items(tags: &BTreeMap<String, String>) -> String {
     let items: Vec<String> = tags
         .iter()
         .map(|(key, value)| {
@@ -301,7 +305,7 @@ fn tag_items(tags: &BTreeMap<String, String>) -> String {
     items.concat()
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

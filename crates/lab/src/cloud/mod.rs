@@ -164,7 +164,7 @@ impl Cloud {
     }
 
     /// The instance that an earlier order with this token made.
-    pub(crate) fn by_token(&self, client_token: &str) -> Option<&Instance> {
+    pub fn by_token(&self, client_token: &str) -> Option<&Instance> {
         self.instances.get(self.by_client_token.get(client_token)?)
     }
 

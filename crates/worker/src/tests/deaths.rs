@@ -67,6 +67,109 @@ fn an_instance_that_the_cloud_calls_dead_is_gone_at_once_with_what_ran_on_it() {
 }
 
 #[test]
+fn a_reason_that_comes_after_the_instance_has_gone_is_told_counted_and_given_to_those_who_still_wait()
+ {
+    check_with(
+        with_fallback(),
+        "
+        0    listed i-1:spot:10.0.0.1 i-2:spot:10.0.0.2
+        0    probed w1 ok c1 c2
+        0    probed w2 ok c3
+        60   listed
+        60   lists
+        61   forget c1
+        61   show
+        62   died i-1 taken-back
+        62   show
+        63   died i-1 taken-back
+        3700 died i-2 taken-back
+        ",
+        expect![[r#"
+            0.000s listed i-1:spot:10.0.0.1 i-2:spot:10.0.0.2
+                w1 adopted, run
+                w2 adopted, run
+                surveyed 2
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+              > attach w2 10.0.0.2 without secret
+              > probe w2 boot deploy list:Always
+            0.000s probed w1 ok c1 c2
+                w1 c1 alive, found
+                w1 c2 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1, c2]
+            0.000s probed w2 ok c3
+                w2 c3 alive, found
+                w2 boot Success
+                w2 unknown -> running: passed its probes
+              > watch w2 [c3]
+            10.302s tick
+              > probe w2 list:Always
+            10.402s tick
+              > probe w1 list:Always
+            20.302s tick
+                w2 connect failed: no answer (!)
+            20.402s tick
+                w1 connect failed: no answer (!)
+            21.302s tick
+              > probe w2 list:Always
+            21.402s tick
+              > probe w1 list:Always
+            31.302s tick
+                w2 connect failed: no answer (!)
+            31.402s tick
+                w1 connect failed: no answer (!)
+            33.302s tick
+              > probe w2 list:Always
+            33.402s tick
+              > probe w1 list:Always
+            43.302s tick
+                w2 connect failed: no answer (!)
+            43.402s tick
+                w1 connect failed: no answer (!)
+            47.302s tick
+              > probe w2 list:Always
+            47.402s tick
+              > probe w1 list:Always
+            57.302s tick
+                w2 connect failed: no answer (!)
+            57.402s tick
+                w1 connect failed: no answer (!)
+            60.000s tick
+              > probe w1 list:Always
+              > probe w2 list:Always
+              > list
+            60.000s listed
+                w1 c1 ended (InstanceGone)
+                w1 c2 ended (InstanceGone)
+                w1 gone, was running, shutdown took None
+                w2 c3 ended (InstanceGone)
+                w2 gone, was running, shutdown took None
+              > detach w1
+              > detach w2
+            61.000s forget c1
+            61.000s show
+                c2 on w1: Exited { at: 60.000s }
+                  the container's instance i-1 (spot) is gone from the cloud's list, and the dispatcher has not ended it
+                c3 on w2: Exited { at: 60.000s }
+                  the container's instance i-2 (spot) is gone from the cloud's list, and the dispatcher has not ended it
+                limit Some(8)
+            62.000s died i-1 taken-back
+                w1 died (spot interruption): Server.Reason: words
+            62.000s show
+                c2 on w1: Exited { at: 60.000s }
+                  the container's instance i-1 (spot) was a spot instance and the cloud took it back: Server.Reason: words
+                c3 on w2: Exited { at: 60.000s }
+                  the container's instance i-2 (spot) is gone from the cloud's list, and the dispatcher has not ended it
+                limit Some(8)
+            63.000s died i-1 taken-back
+            3700.000s died i-2 taken-back
+        "#]],
+    );
+}
+
+#[test]
 fn a_stale_list_does_not_bring_back_an_instance_that_the_cloud_has_called_dead() {
     check(
         "

@@ -285,6 +285,75 @@ fn a_fresh_instance_may_be_missing_from_lists_for_a_while() {
 }
 
 #[test]
+fn an_instance_that_was_found_may_be_missing_from_the_next_lists_too() {
+    check_with(
+        Script::with(|settings| settings.sync_interval = std::time::Duration::from_secs(10)),
+        "
+        0    listed i-1:small:10.0.0.1 i-2:small:10.0.0.2
+        0    answers w1 ok c1
+        0    probed w1 ok c1
+        0    answers w2 ok c2
+        0    probed w2 ok c2
+        10   listed
+        11   show
+        15   died i-2 taken-back
+        20   listed i-1:small:10.0.0.1
+        30   listed
+        30   show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1 i-2:small:10.0.0.2
+                w1 adopted, run
+                w2 adopted, run
+                surveyed 2
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+              > attach w2 10.0.0.2 without secret
+              > probe w2 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            0.000s probed w2 ok c2
+                w2 c2 alive, found
+                w2 boot Success
+                w2 unknown -> running: passed its probes
+              > watch w2 [c2]
+            10.000s tick
+              > list
+            10.000s listed
+            11.000s show
+                w1 i-1 small running run takes-work known
+                w2 i-2 small running run takes-work known
+                c1 on w1: Alive
+                c2 on w2: Alive
+                limit Some(8)
+            15.000s died i-2 taken-back
+                w2 died (spot interruption): Server.Reason: words
+                w2 c2 ended (InstanceGone)
+                w2 gone, was running, shutdown took None
+              > detach w2
+            20.000s tick
+              > list
+            20.000s listed i-1:small:10.0.0.1
+            30.000s tick
+              > list
+            30.000s listed
+                w1 c1 ended (InstanceGone)
+                w1 gone, was running, shutdown took None
+              > detach w1
+            30.000s show
+                c1 on w1: Exited { at: 30.000s }
+                  the container's instance i-1 (small) is gone from the cloud's list, and the dispatcher has not ended it
+                c2 on w2: Exited { at: 15.000s }
+                  the container's instance i-2 (small) was a spot instance and the cloud took it back: Server.Reason: words
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
 fn a_fresh_instance_that_was_destroyed_is_gone_with_the_next_list() {
     check(
         "

@@ -8,7 +8,7 @@
 //! ```text
 //! 0    listed i-1:small:10.0.0.1 i-2:gone:-:behavior=hold:gpus=c1=0
 //! 0    create small               (the secret is "s1", then "s2" …)
-//! 1    created w1 i-1 10.0.0.1    |  create-fails w1 quota|type|group=x|rate=9|refused|transient|unknown
+//! 1    created w1 i-1 10.0.0.1    |  create-fails w1 quota|type|group=x|rate=9|refused|all-refused|market-refused|transient|unknown
 //! 2    probed w1 ok c1 c2 stale=c3 broken
 //! 2    probed w1 no-connection|no-key|boot|boot+list|deploy|list c1
 //! 3    start w1 c1 gpus=2         |  started w1 c1  |  start-fails w1 c1
@@ -23,7 +23,8 @@ use std::{collections::BTreeMap, fmt::Write, sync::Arc, time::Duration};
 
 use dispatch_model::{
     CapacityScope, CloudErrorClass, ContainerId, EndCause, Gpu, IdleBehavior, InstanceSecret,
-    InstanceType, InstanceTypeName, Now, Resources, RunnerReport, Sizing, Time, WorkerId,
+    InstanceType, InstanceTypeName, Now, RefusalScope, Resources, RunnerReport, Sizing, Time,
+    WorkerId,
 };
 
 use super::show;
@@ -484,6 +485,8 @@ fn cloud_failure(word: &str) -> Failure {
         ("group", name) => CloudErrorClass::Capacity(CapacityScope::QuotaGroup(name.to_owned())),
         ("rate", until) => CloudErrorClass::RateLimited(Time::from_secs(until.parse().unwrap())),
         ("refused", _) => CloudErrorClass::Refused,
+        ("all-refused", _) => CloudErrorClass::RefusedWidely(RefusalScope::Everything),
+        ("market-refused", _) => CloudErrorClass::RefusedWidely(RefusalScope::Market),
         ("unknown", _) => CloudErrorClass::OutcomeUnknown,
         ("transient", _) => CloudErrorClass::Transient,
         _ => panic!("no such failure: {word}"),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use dispatch_model::{
-    CapacityScope, CloudErrorClass, ContainerId, InstanceId, InstanceSecret, RunnerReport, Time,
-    WorkerId,
+    CapacityScope, CloudErrorClass, ContainerId, InstanceId, InstanceSecret, RefusalScope,
+    RunnerReport, Time, WorkerId,
 };
 
 use super::script::failure;
@@ -140,12 +140,13 @@ impl World {
                 secret,
                 ..
             } => {
-                let class = match self.luck.below(if self.calm { 1 } else { 14 }) {
+                let class = match self.luck.below(if self.calm { 1 } else { 15 }) {
                     1 => Some(CloudErrorClass::Transient),
                     2 => Some(CloudErrorClass::Quota),
                     3 => Some(CloudErrorClass::Capacity(CapacityScope::Type)),
                     4 => Some(CloudErrorClass::RateLimited(now + Duration::from_secs(2))),
                     5 => Some(CloudErrorClass::Refused),
+                    8 => Some(CloudErrorClass::RefusedWidely(RefusalScope::Everything)),
                     6 | 7 => Some(CloudErrorClass::OutcomeUnknown),
                     _ => None,
                 };
