@@ -19,6 +19,10 @@ const INSTANCES: usize = 500;
 /// Creates under way or waiting at a time, as the pool has them.
 const AT_A_TIME: usize = 20;
 
+/// It is measured so often, until it is within the limits: a machine that is busy with other things stalls calls, which
+/// can only make it slower.
+const MEASUREMENTS: usize = 3;
+
 /// What came of it: seconds by the scaled clock, calls, and throttled calls.
 struct Growth {
     secs: f64,
@@ -27,7 +31,7 @@ struct Growth {
 }
 
 impl Growth {
-    fn check(&self, secs_max: f64) {
+    fn check(&self, secs_max: f64) -> Result<(), String> {
         let Growth {
             secs,
             calls,
@@ -38,8 +42,13 @@ impl Growth {
         );
         // For whoever runs the test; nobody can be told if standard error is closed.
         let _ = std::io::stderr().write_all(words.as_bytes());
-        assert!(*secs <= secs_max, "{secs} s instead of {secs_max}");
-        assert!(throttled * 20 <= *calls, "{throttled} of {calls} throttled");
+        if *secs > secs_max {
+            return Err(format!("{secs} s instead of {secs_max}"));
+        }
+        if throttled * 20 > *calls {
+            return Err(format!("{throttled} of {calls} throttled"));
+        }
+        Ok(())
     }
 }
 
@@ -192,7 +201,13 @@ fn order(n: usize) -> CreateOrder {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fleet_grows_as_fast_as_the_documented_buckets_allow() {
-    let (alone, shared) = tokio::join!(growth(0.0), growth(0.5));
-    alone.check(260.0);
-    shared.check(550.0);
+    let mut last = Ok(());
+    for _ in 0..MEASUREMENTS {
+        let (alone, shared) = tokio::join!(growth(0.0), growth(0.5));
+        last = alone.check(260.0).and(shared.check(550.0));
+        if last.is_ok() {
+            return;
+        }
+    }
+    last.expect("a measurement within the limits");
 }
