@@ -319,16 +319,17 @@ pub(super) async fn each_code_has_its_class_and_its_next_step() {
 
 /// Facts E11.
 pub(super) async fn the_subnet_that_worked_is_tried_first_next_time() {
+    let sold_out = || ("m5.small".to_owned(), "lab-1a".to_owned());
     let stage = with(vec![]).await;
-    stage.ec2.set(|s| s.subnets[0].free = 0);
+    stage.ec2.set(|s| s.sold_out = [sold_out()].into());
     stage.create("m5.small", "s1").await.expect("an instance");
-    // The first has room again, and its lack is forgotten.
-    stage.ec2.set(|s| s.subnets[0].free = 9);
+    // The first zone has some again, and its lack is forgotten.
+    stage.ec2.set(|s| s.sold_out.clear());
     stage.pass(Duration::from_secs(3600));
     stage.create("m5.small", "s2").await.expect("an instance");
     assert_eq!(
         subnets_tried(&stage),
-        ["subnet-a1", "subnet-a2", "subnet-a2"]
+        ["subnet-a1", "subnet-b1", "subnet-b1"]
     );
 }
 

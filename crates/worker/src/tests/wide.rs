@@ -311,3 +311,17 @@ fn it_is_forgotten_in_time() {
         "#]],
     );
 }
+
+#[test]
+fn after_a_wide_refusal_one_creation_shows_whether_it_is_mended() {
+    let mut script = without_lists();
+    let mut at_once = |line: &str| {
+        script.line(line);
+        script.pool.snapshot().orders_at_once
+    };
+    at_once("0 listed");
+    at_once("0 create small");
+    assert_eq!(at_once("0 created w1 i-1 -"), Some(2));
+    at_once("1 create big");
+    assert_eq!(at_once("1 create-fails w2 all-refused"), Some(1));
+}
