@@ -11,11 +11,11 @@ use dispatch_lab_net::{
 };
 use serde_json::Value;
 
+pub(crate) use crate::common::{container, eventually};
 use crate::{
     common::{Cluster, Prepared, hurried_cloud_vms, quick_settings, text},
     door::Door,
 };
-pub(crate) use crate::common::{container, eventually};
 
 /// What to set up.
 pub(crate) struct Order {
@@ -118,7 +118,9 @@ impl Rig {
             true => Some(Door::open(ec2.url()).await),
             false => None,
         };
-        let own = door.as_ref().map_or_else(|| ec2.url().to_owned(), Door::url);
+        let own = door
+            .as_ref()
+            .map_or_else(|| ec2.url().to_owned(), Door::url);
         let endpoint = order.endpoint.unwrap_or(own);
         let mut environment = order.environment;
         environment.insert("AWS_ENDPOINT_URL", endpoint);
