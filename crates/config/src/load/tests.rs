@@ -336,20 +336,32 @@ fn a_price_factor_that_fits_no_spot_type_is_told_with_the_least_that_would() {
              Price: 0.03, ProviderType: m.x, Preemptible: true}}}}"
         )
     };
-    check_told(&with("3.4", &types("m.x")), expect![[r#"
+    check_told(
+        &with("3.4", &types("m.x")),
+        expect![[r#"
         loaded
-    "#]]);
-    check_told(&with("2", &types("m.x")), expect![[r#"
+    "#]],
+    );
+    check_told(
+        &with("2", &types("m.x")),
+        expect![[r#"
         config.yml:11: warning: Clusters.zzzzz.Containers.CloudVMs.SpotFallbackPriceFactor = 2: has no effect: no on-demand type can take the place of any spot type at that price; write at least 3.34
         loaded
-    "#]]);
-    check_told(&with("2", &types("m.y")), expect![[r#"
+    "#]],
+    );
+    check_told(
+        &with("2", &types("m.y")),
+        expect![[r#"
         config.yml:11: warning: Clusters.zzzzz.Containers.CloudVMs.SpotFallbackPriceFactor = 2: has no effect: no on-demand type can take the place of any spot type at that price; configure a spot type and an on-demand type of the same ProviderType, at least as large
         loaded
-    "#]]);
-    check_told(&with("0", &types("m.y")), expect![[r#"
+    "#]],
+    );
+    check_told(
+        &with("0", &types("m.y")),
+        expect![[r#"
         loaded
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
