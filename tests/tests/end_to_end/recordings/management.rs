@@ -98,6 +98,10 @@ const BEYOND: [(&str, &str); 3] = [
         "Name",
         "the type's name: the documents promise it (facts K32)",
     ),
+    (
+        "held_by",
+        "what keeps an instance from being created, in the cloud's own words: operators look for it here first",
+    ),
 ];
 
 /// That ours has every field of theirs, of the same kind.
