@@ -85,7 +85,7 @@ fn check_body(request: &str, answer: &Answer, recorded: &Value) {
 }
 
 /// What ours has beyond the recorded answers, and why.
-const BEYOND: [(&str, &str); 3] = [
+const BEYOND: [(&str, &str); 4] = [
     (
         "remark",
         "says in words what is wrong with an instance or why it takes no work",
