@@ -9,7 +9,7 @@ use crate::tree::target;
 /// What to add to a cargo command over the whole workspace, so that each SDK is built once for all that need it.
 pub(crate) const CARGO_ARGS: [&str; 2] = [
     "--features",
-    "arvados-dispatch-cloud/azure,arvados-dispatch-cloud/ec2,dispatch-cloud-azure/microsoft-clients,dispatch-cloud-ec2/sdk,dispatch-fuzz/sdk",
+    "arvados-dispatch-cloud/azure,arvados-dispatch-cloud/cloud-tests,arvados-dispatch-cloud/ec2,dispatch-cloud-azure/microsoft-clients,dispatch-cloud-ec2/cloud-tests,dispatch-fuzz/sdk",
 ];
 
 /// What to add instead for a build without them: the drivers that need no SDK, whatever is on by default.

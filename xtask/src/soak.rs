@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Kills the daemon at so many random points; each time it must find everything again.
 fn kill_on_azure(kills: u64) -> Result<()> {
-    let features = ["--no-default-features", "--features", "azure"];
+    let features = ["--no-default-features", "--features", "azure,cloud-tests"];
     let mut test = cargo(["test", "--package", "arvados-dispatch-cloud"]);
     test.args(features)
         .args(["--test", "azure", "killed_at_random_points"]);
