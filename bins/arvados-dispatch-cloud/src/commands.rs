@@ -117,10 +117,12 @@ fn config_check(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
         dispatch_config::check_with(&path(args), &context(&names)?, wall(), |loaded| {
             let vms = &loaded.config.cloud_vms;
             let driver = drivers.iter().find(|driver| driver.name() == vms.driver);
-            let types: Vec<_> = loaded.config.instance_types.values().collect();
             let problems = driver.map_or_else(Vec::new, |driver| {
                 let mut problems = driver.check(vms.driver_parameters.reveal());
-                problems.extend(driver.check_use(&vms.image_id, &types));
+                problems.extend(dispatch_dispatcher::problems_of_use(
+                    &loaded.config,
+                    &**driver,
+                ));
                 problems
             });
             let mut problems: Vec<_> = problems

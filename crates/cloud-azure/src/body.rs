@@ -162,6 +162,7 @@ mod tests {
             instance_type: InstanceType {
                 name: "small".into(),
                 provider_type: "Standard_D2s_v3".to_owned(),
+                image: None,
                 vcpus: 2,
                 ram_bytes: 1 << 33,
                 included_scratch_bytes: 0,

@@ -204,6 +204,7 @@ fn order(n: usize) -> CreateOrder {
         instance_type: InstanceType {
             name: "small".into(),
             provider_type: "m5.small".to_owned(),
+            image: None,
             vcpus: 1,
             ram_bytes: 1 << 30,
             included_scratch_bytes: 1 << 30,

@@ -65,6 +65,7 @@ impl Hooks for InLab {
             instance_type: InstanceType {
                 name: "type1".into(),
                 provider_type: "lab.1".to_owned(),
+                image: None,
                 vcpus: 1,
                 ram_bytes: 1 << 30,
                 included_scratch_bytes: 1 << 30,

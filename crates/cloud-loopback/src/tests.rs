@@ -80,6 +80,7 @@ fn order_with(mut tags: Tags, secret: InstanceSecret) -> CreateOrder {
         instance_type: InstanceType {
             name: "localhost".into(),
             provider_type: "localhost".to_owned(),
+            image: None,
             vcpus: 1,
             ram_bytes: 1 << 30,
             included_scratch_bytes: 1 << 30,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Api, CloudVms, ClusterConfig, Containers, Context, LogFormat, LogLevel, PostgreSql, Secret,
-    SpotFallback, SystemLogs, Tls, checks, instance_types, path::KeyPath, reader::Reader,
+    SpotFallback, SystemLogs, Tls, checks, images, instance_types, path::KeyPath, reader::Reader,
     report::Report,
 };
 
@@ -37,6 +37,7 @@ pub(crate) fn build(
     if let Some(fallback) = &cloud_vms.spot_fallback {
         checks::spot_fallback(reader, fallback, &instance_types);
     }
+    images::check_names(reader, &cloud_vms.allowed_images, &instance_types);
     Some(ClusterConfig {
         cluster_id: cluster_id.to_owned(),
         system_root_token: system_root_token.into(),
@@ -217,6 +218,8 @@ fn cloud_vms(reader: &mut Reader<'_>, context: &Context<'_>, set_id: &str) -> Cl
         spot_fallback: spot_fallback(reader),
         max_price_per_hour: Some(read!(number, "MaxPricePerHour")).filter(|price| *price > 0.0),
         former_instance_set_ids: checks::former_set_ids(reader, set_id),
+        runner_user: images::runner_user(reader),
+        allowed_images: images::allowed(reader),
         max_command_output_bytes: checks::command_output(reader),
     }
 }

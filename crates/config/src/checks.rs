@@ -354,12 +354,14 @@ pub(crate) fn not_honoured(reader: &mut Reader<'_>) {
 /// `ResourceTags`, without those that our own tags would hide.
 pub(crate) fn resource_tags(reader: &mut Reader<'_>, prefix: &str) -> BTreeMap<String, String> {
     const KEY: &str = "Containers.CloudVMs.ResourceTags";
-    const OURS: [&str; 5] = [
+    const OURS: [&str; 7] = [
         "InstanceSetID",
         "InstanceType",
         "IdleBehavior",
         "InstanceSecret",
         "GPUs",
+        "VMImage",
+        "RunnerUser",
     ];
     let mut tags = BTreeMap::new();
     for (name, value) in reader.section(KEY) {

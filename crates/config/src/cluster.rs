@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use dispatch_model::{InstanceType, InstanceTypeName};
+use dispatch_model::{InstanceType, InstanceTypeName, UserName};
 use serde_json::Value;
 
 use crate::{Address, Secret};
@@ -213,6 +213,10 @@ pub struct CloudVms {
     pub max_price_per_hour: Option<f64>,
     /// Our own: set ids of instances that are ours as well (facts K21). The present one is not among them.
     pub former_instance_set_ids: Vec<String>,
+    /// Our own: whom runners run as on new instances; `None`: root.
+    pub runner_user: Option<UserName>,
+    /// Our own: images that containers may ask for, by the operator's names.
+    pub allowed_images: BTreeMap<String, String>,
     /// Our own: how much output of a command is kept.
     pub max_command_output_bytes: u64,
 }

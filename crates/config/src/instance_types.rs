@@ -72,6 +72,7 @@ fn one(
         } else {
             provider_type
         },
+        image: None,
         vcpus: count(entry, "VCPUs"),
         ram_bytes: bytes(entry, "RAM"),
         included_scratch_bytes: bytes(entry, "IncludedScratch"),
@@ -203,6 +204,7 @@ fn localhost(host: &HostFacts) -> InstanceType {
     InstanceType {
         name: "localhost".into(),
         provider_type: "localhost".to_owned(),
+        image: None,
         vcpus: host.cpus,
         ram_bytes: host.ram_bytes,
         included_scratch_bytes: host.tmp_bytes,

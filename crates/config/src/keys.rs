@@ -66,7 +66,7 @@ const fn key(path: &'static str, kind: Kind, meaning: &'static str) -> Key {
 }
 
 /// Keys of our own: Arvados knows nothing of them, the Go dispatcher warns of them, runners never see them.
-pub(crate) const OWN: [(Key, &str); 8] = [
+pub(crate) const OWN: [(Key, &str); 10] = [
     (
         key(
             "Containers.CloudVMs.TimeoutKILL",
@@ -135,6 +135,24 @@ pub(crate) const OWN: [(Key, &str); 8] = [
              changed, the MD5 of the former one (or its UUID, if it has one)",
         ),
         "[]",
+    ),
+    (
+        key(
+            "Containers.CloudVMs.RunnerUser",
+            Kind::Text,
+            "whom crunch-run runs as on new instances, checked when they boot; empty: root. Instances that are there \
+             keep the user that they were made for",
+        ),
+        "\"\"",
+    ),
+    (
+        key(
+            "Containers.CloudVMs.AllowedImages",
+            Kind::Texts,
+            "images that containers may ask for with the runtime constraint `vm_image`: names of your own, and what \
+             the driver calls each. All other containers get ImageID",
+        ),
+        "{}",
     ),
 ];
 

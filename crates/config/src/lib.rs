@@ -17,6 +17,7 @@ mod document;
 mod dump;
 pub mod duration;
 mod host;
+mod images;
 mod instance_types;
 mod keys;
 mod load;

@@ -18,13 +18,18 @@ use crate::{
 /// Chooses, and keeps what it has chosen: containers of one shape share one [`Sizing`].
 #[derive(Debug)]
 pub(crate) struct Chooser {
-    types: BTreeMap<InstanceTypeName, Arc<InstanceType>>,
+    /// By the name of their image; `None`: the cluster's.
+    types: BTreeMap<Option<String>, Types>,
+    /// Images that containers may ask for: what the cloud calls them, by name.
+    images: BTreeMap<String, String>,
     price_factor: f64,
     settings: SizingSettings,
     shapes: BTreeMap<Want, Weak<Sizing>>,
     /// How many shapes there may be before those that nobody uses are thrown away.
     shapes_max: usize,
 }
+
+type Types = BTreeMap<InstanceTypeName, Arc<InstanceType>>;
 
 /// Why there is no type for a container.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -40,8 +45,19 @@ const SHAPES_MIN: usize = 1000;
 
 impl Chooser {
     pub(crate) fn new(settings: &Settings) -> Chooser {
+        let mut types: BTreeMap<Option<String>, Types> = BTreeMap::new();
+        let mut images = BTreeMap::new();
+        for (name, instance_type) in &settings.types {
+            if let Some(image) = &instance_type.image {
+                images.insert(image.name.clone(), image.id.clone());
+            }
+            let image = instance_type.image_name().map(str::to_owned);
+            let of_image = types.entry(image).or_default();
+            of_image.insert(name.clone(), Arc::clone(instance_type));
+        }
         Chooser {
-            types: settings.types.clone(),
+            types,
+            images,
             price_factor: settings.maximum_price_factor,
             settings: settings.sizing,
             shapes: BTreeMap::new(),
@@ -55,11 +71,14 @@ impl Chooser {
         request: &ContainerRequest,
         tmp_bytes: u64,
     ) -> (Arc<Sizing>, Option<Impossible>) {
-        let want = sizing::want(request, tmp_bytes, self.settings);
+        let mut want = sizing::want(request, tmp_bytes, self.settings);
+        want.image = self.image(request).map(str::to_owned);
         if let Some(sizing) = self.shapes.get(&want).and_then(Weak::upgrade) {
             return (sizing, None);
         }
-        match choose(&want, &self.types, self.price_factor) {
+        let none = Types::new();
+        let types = self.types.get(&want.image).unwrap_or(&none);
+        match choose(&want, types, self.price_factor) {
             Ok(types) => {
                 let sizing = Arc::new(Sizing {
                     needs: want.needs,
@@ -75,6 +94,24 @@ impl Chooser {
     /// What a container needs as far as is known before its mounts have been read, without saying where it can run.
     pub(crate) fn size_without_mounts(&self, request: &ContainerRequest) -> Arc<Sizing> {
         unplaced(&sizing::want(request, 0, self.settings))
+    }
+
+    /// The allowed image that a container asks for, by its name or by what the cloud calls it; `None`: the cluster's.
+    fn image(&self, request: &ContainerRequest) -> Option<&str> {
+        let asked = request.constraints.vm_image.as_ref()?;
+        let by_id = || self.images.iter().find(|(_, id)| *id == asked);
+        let found = self.images.get_key_value(asked).or_else(by_id);
+        found.map(|(name, _)| name.as_str())
+    }
+
+    /// What a container's owner should know if it asks for an image that is not allowed.
+    pub(crate) fn image_remark(&self, request: &ContainerRequest) -> Option<String> {
+        let asked = request.constraints.vm_image.as_deref()?;
+        if self.image(request).is_some() {
+            return None;
+        }
+        let allowed: Vec<&str> = self.images.keys().map(String::as_str).collect();
+        Some(reason::image_not_allowed(asked, &allowed))
     }
 
     fn keep(&mut self, want: Want, sizing: &Arc<Sizing>) {
@@ -96,7 +133,7 @@ fn unplaced(want: &Want) -> Arc<Sizing> {
 /// The names of the types that fit and cost no more than the cheapest of them times the factor, best first.
 pub(crate) fn choose(
     want: &Want,
-    types: &BTreeMap<InstanceTypeName, Arc<InstanceType>>,
+    types: &Types,
     price_factor: f64,
 ) -> Result<Vec<InstanceTypeName>, Impossible> {
     if types.is_empty() {

@@ -19,6 +19,8 @@ pub struct Details {
     /// Why it cannot be started though nothing is known to be missing, in words for its owner: its record cannot be
     /// read, or there are no instance types at all.
     pub problem: Option<String>,
+    /// It asks for an image that is not allowed, and gets the cluster's: that, in words for its owner.
+    pub image_remark: Option<String>,
 }
 
 impl Details {
@@ -26,7 +28,7 @@ impl Details {
     /// dispatcher does not know.
     pub fn container_json(&self, entry: &QueueEntry) -> Value {
         let gpu = &self.constraints.gpu;
-        json!({
+        let mut record = json!({
             "uuid": entry.id.as_str(),
             "state": entry.state,
             "priority": entry.priority,
@@ -80,7 +82,11 @@ impl Details {
             "service": false,
             "started_at": null,
             "subrequests_cost": 0,
-        })
+        });
+        if let Some(image) = &self.constraints.vm_image {
+            record["runtime_constraints"]["vm_image"] = json!(image);
+        }
+        record
     }
 }
 
@@ -114,6 +120,7 @@ mod tests {
                     container_image: request.container_image,
                     locked_by: row.locked_by,
                     problem: None,
+                    image_remark: None,
                 };
                 let entry = QueueEntry {
                     id: row.id,

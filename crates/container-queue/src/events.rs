@@ -268,6 +268,13 @@ pub enum Fact {
         /// Why, in words for its owner.
         reason: String,
     },
+    /// A container asks for an image that is not allowed, and gets the cluster's. Told once.
+    ImageNotAllowed {
+        /// Which one.
+        id: ContainerId,
+        /// What it asks for and what there is, in words for its owner.
+        remark: String,
+    },
     /// A call about one container failed; the view looks again after a pause.
     DeedFailed {
         /// Which one.

@@ -46,6 +46,21 @@ pub(crate) fn cannot_be_run(cause: &str) -> String {
     format!("this container cannot be run: {cause}")
 }
 
+/// A container asks for an image that the operator does not allow: it gets the cluster's.
+pub(crate) fn image_not_allowed(asked: &str, allowed: &[&str]) -> String {
+    /// Longer names are no names.
+    const SHOWN_MAX: usize = 80;
+    let asked: String = asked.chars().take(SHOWN_MAX).collect();
+    let offer = if allowed.is_empty() {
+        "it offers none to choose from".to_owned()
+    } else {
+        format!("it offers {}", allowed.join(", "))
+    };
+    format!(
+        "The container asks for the VM image {asked:?}, which this cluster does not offer ({offer}): it gets the cluster's own."
+    )
+}
+
 fn unmet_gpu_demand(want: &Want, demand: Demand, others: &[&InstanceType]) -> String {
     let (needs, stack) = (&want.gpu, &want.gpu.stack);
     match demand {

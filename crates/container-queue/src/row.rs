@@ -21,6 +21,8 @@ pub struct Constraints {
     pub keep_cache_disk_bytes: u64,
     /// `gpu`.
     pub gpu: GpuNeeds,
+    /// `vm_image`: the image of the instance; our own, which Arvados hands on as it is.
+    pub vm_image: Option<String>,
 }
 
 /// `scheduling_parameters`: how a container wants to be run (facts §2.1.1).
@@ -145,6 +147,7 @@ fn read_request(fields: &Fields<'_>) -> Result<ContainerRequest, Problem> {
                 device_count: gpu.count("device_count")?,
                 vram_bytes: gpu.size("vram")?,
             },
+            vm_image: constraints.text("vm_image")?,
         },
         parameters: Parameters {
             partitions: parameters.optional("partitions")?,

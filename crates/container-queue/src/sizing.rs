@@ -10,6 +10,8 @@ pub(crate) struct Want {
     pub(crate) needs: Resources,
     pub(crate) gpu: GpuNeeds,
     pub(crate) preemptible: bool,
+    /// The name of the image; `None`: the cluster's.
+    pub(crate) image: Option<String>,
     /// What of `needs.ram_bytes` the container asks for by itself, for explanations.
     pub(crate) ram_asked_bytes: u64,
     /// What of `needs.scratch_bytes` its mounts ask for, for explanations.
@@ -38,6 +40,7 @@ pub(crate) fn want(request: &ContainerRequest, tmp_bytes: u64, settings: SizingS
         },
         gpu,
         preemptible: request.parameters.preemptible,
+        image: None,
         ram_asked_bytes: asked.ram_bytes,
         tmp_asked_bytes: tmp_bytes,
     }

@@ -154,10 +154,8 @@ impl View {
 
     /// Works out what a container needs and where it can run, as far as is known.
     fn size(&mut self, id: &ContainerId, out: &mut Effects) {
-        if let Some(entry) = self.entries.get_mut(id)
-            && let Some(fact) = entry.size(id, &mut self.chooser)
-        {
-            out.facts.push(fact);
+        if let Some(entry) = self.entries.get_mut(id) {
+            entry.size(id, &mut self.chooser, &mut out.facts);
         }
     }
 

@@ -10,9 +10,7 @@ use dispatch_cloud::{
 };
 use dispatch_config::{ClusterConfig, Loaded};
 use dispatch_lock::Term;
-use dispatch_runner::{
-    Login, RunnerCommand, RunnerCommands, StartSettings, WATCH_DIRECTORY, watch_script,
-};
+use dispatch_runner::{Login, RunnerCommand, StartSettings};
 use dispatch_ssh_executor::{PrivateKey, SshExecutor};
 use dispatch_telemetry::Metrics;
 use rand::RngExt;
@@ -21,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     Environment, RunnerBinary, StartError,
     api_calls::{Api, ApiDeadlines},
+    as_user::CommandLines,
     clock::Clock,
     cloud_calls::Cloud,
     facts::Reporter,
@@ -109,15 +108,13 @@ impl Means {
             // Ends when nobody takes its inputs any more.
             tokio::spawn(Arc::clone(binary).keep_looking(inputs_sender.clone()));
         }
-        let on_instance = on_instance(term, loaded, clock, &login, self.binary.clone())?;
-        let watch_script = Arc::from(watch_script(&login, WATCH_DIRECTORY));
+        let on_instance = on_instance(term, loaded, clock, login, self.binary.clone())?;
         let hands = Hands::new(
             term.clone(),
             api,
             cloud,
             executor,
             Arc::new(on_instance),
-            watch_script,
             inputs_sender,
         );
 
@@ -170,8 +167,7 @@ pub(crate) fn usable_driver<'a>(
                 .collect::<Vec<_>>()
                 .join(", "),
         })?;
-    let types: Vec<_> = config.instance_types.values().collect();
-    let problems = driver.check_use(&vms.image_id, &types);
+    let problems = settings::problems_of_use(config, &**driver);
     if problems.is_empty() {
         Ok(driver)
     } else {
@@ -248,7 +244,7 @@ fn on_instance(
     term: &Term,
     loaded: &Loaded,
     clock: Clock,
-    login: &Login,
+    login: Login,
     binary: Option<Arc<RunnerBinary>>,
 ) -> Result<OnInstance, StartError> {
     let config = &loaded.config;
@@ -256,12 +252,12 @@ fn on_instance(
         Some(binary) => RunnerCommand::Deployed(binary.target().clone()),
         None => RunnerCommand::Installed(config.containers.crunch_run_command.clone()),
     };
-    let commands = RunnerCommands::new(
-        &runner,
+    let lines = CommandLines {
         login,
-        &config.containers.runtime_engine,
-        &config.containers.crunch_run_arguments,
-    );
+        runner,
+        engine: config.containers.runtime_engine.clone(),
+        arguments: config.containers.crunch_run_arguments.clone(),
+    };
     let cluster = serde_json::value::to_raw_value(&loaded.cluster_json).map_err(|error| {
         StartError::Api(format!(
             "the configuration cannot be written as JSON: {error}"
@@ -284,8 +280,7 @@ fn on_instance(
     Ok(OnInstance::new(
         term.clone(),
         clock,
-        login.clone(),
-        commands,
+        lines,
         boot_probe,
         binary,
         start,

@@ -10,7 +10,7 @@ use dispatch_cloud::exec::{Connection, Executor, Target};
 use dispatch_model::{ContainerId, InstanceId, InstanceSecret, Time, WorkerId};
 use tokio::sync::mpsc;
 
-use crate::{exit_watch::ExitWatch, masking::Onlooker};
+use crate::{as_user::AsUser, exit_watch::ExitWatch, masking::Onlooker};
 
 /// So many containers of an instance, past ones included, have their secrets hidden in what programs there print.
 const ONLOOKED_MAX: usize = 500;
@@ -22,6 +22,8 @@ pub(crate) struct Attached {
     pub(crate) address: String,
     pub(crate) first_connected: Arc<OnceLock<Time>>,
     pub(crate) onlooker: Onlooker,
+    /// What to say there.
+    pub(crate) lines: Arc<AsUser>,
     watch: Option<ExitWatch>,
 }
 
@@ -38,6 +40,7 @@ impl Attached {
         instance: InstanceId,
         address: String,
         secret: Option<InstanceSecret>,
+        lines: Arc<AsUser>,
     ) -> Attached {
         let connection = executor.connection(Target {
             address: address.clone(),
@@ -52,12 +55,23 @@ impl Attached {
                 instance: secret,
                 containers: BTreeSet::new(),
             },
+            lines,
             watch: None,
         }
     }
 
-    /// The instance has another address now, or its secret has become known.
-    pub(crate) fn moved(&mut self, address: String, secret: Option<InstanceSecret>) {
+    /// The instance has another address now, or its secret or its runners' user has become known.
+    pub(crate) fn moved(
+        &mut self,
+        address: String,
+        secret: Option<InstanceSecret>,
+        lines: Arc<AsUser>,
+    ) {
+        if lines.watch != self.lines.watch {
+            // One that is open was begun as the wrong user.
+            self.watch = None;
+        }
+        self.lines = lines;
         self.connection.set_address(&address);
         self.address = address;
         self.onlooker.instance = secret.or(self.onlooker.instance.take());
@@ -68,7 +82,6 @@ impl Attached {
         &mut self,
         worker: WorkerId,
         containers: BTreeSet<ContainerId>,
-        script: &Arc<str>,
         inputs: &mpsc::Sender<Input>,
     ) {
         let onlooked = &mut self.onlooker.containers;
@@ -84,7 +97,7 @@ impl Attached {
             worker,
             containers,
             Arc::clone(&self.connection),
-            Arc::clone(script),
+            Arc::clone(&self.lines.watch),
             inputs.clone(),
         ));
     }

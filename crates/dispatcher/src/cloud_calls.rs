@@ -21,6 +21,7 @@ pub(crate) struct Cloud {
     pub(crate) type_tag: String,
     pub(crate) types: Types,
     pub(crate) prices: Arc<Prices>,
+    /// The cluster's image.
     pub(crate) image_id: String,
     pub(crate) init_command: String,
     pub(crate) health: Arc<Health>,
@@ -66,9 +67,13 @@ impl Cloud {
         within: Duration,
     ) -> Result<ListedInstance, Failure> {
         tags.insert(self.secret_tag, secret.reveal().to_owned());
+        let image_id = match &instance_type.image {
+            Some(image) => image.id.clone(),
+            None => self.image_id,
+        };
         let order = CreateOrder {
             instance_type: (*instance_type).clone(),
-            image_id: self.image_id,
+            image_id,
             tags,
             init_script: init_script(&secret, &self.init_command),
             secret,

@@ -63,6 +63,9 @@ impl Reporter {
             Fact::Impossible { id, reason } => {
                 warn!(ContainerUUID = %id, Reason = reason, "container can never run here; cancelling it");
             }
+            Fact::ImageNotAllowed { id, remark } => {
+                warn!(ContainerUUID = %id, Reason = remark, "container gets another image than it asks for");
+            }
             Fact::DeedFailed { id, deed, failure } => {
                 warn!(ContainerUUID = %id, Deed = %deed, Error = %failure, "a call about a container failed");
             }

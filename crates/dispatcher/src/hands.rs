@@ -9,7 +9,7 @@ use dispatch_cloud::{
 };
 use dispatch_container_queue::Request;
 use dispatch_lock::Term;
-use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, WorkerId};
+use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, UserName, WorkerId};
 use dispatch_worker::{Action, Event, Failure, ProbeFailure, ProbeReport, SignalOutcome};
 use futures_util::FutureExt;
 use tokio::{sync::mpsc, task::JoinSet};
@@ -28,7 +28,6 @@ pub(crate) struct Hands {
     cloud: Cloud,
     executor: Arc<dyn Executor>,
     on_instance: Arc<OnInstance>,
-    watch_script: Arc<str>,
     attached: BTreeMap<WorkerId, Attached>,
     inputs: mpsc::Sender<Input>,
     calls: JoinSet<()>,
@@ -41,7 +40,6 @@ impl Hands {
         cloud: Cloud,
         executor: Arc<dyn Executor>,
         on_instance: Arc<OnInstance>,
-        watch_script: Arc<str>,
         inputs: mpsc::Sender<Input>,
     ) -> Hands {
         let (attached, calls) = (BTreeMap::new(), JoinSet::new());
@@ -51,7 +49,6 @@ impl Hands {
             cloud,
             executor,
             on_instance,
-            watch_script,
             attached,
             inputs,
             calls,
@@ -168,7 +165,8 @@ impl Hands {
                 instance,
                 address,
                 secret,
-            } => self.attach(worker, instance, address, secret),
+                runner_user,
+            } => self.attach(worker, instance, address, secret, runner_user),
             Action::Detach { worker } => {
                 self.attached.remove(&worker);
             }
@@ -195,12 +193,13 @@ impl Hands {
                     Arc::clone(&attached.connection),
                     Arc::clone(&attached.first_connected),
                 );
-                let onlooker = attached.onlooker.clone();
+                let (lines, onlooker) = (Arc::clone(&attached.lines), attached.onlooker.clone());
                 let prices = self.cloud.prices.of(&attached.instance);
                 let (set, instance) = (Arc::clone(&self.cloud.set), attached.instance.clone());
                 let probe = async move {
-                    let probe = on_instance.probe(&*connection, &onlooker, &order, &first, prices);
-                    let report = probe.await;
+                    let report = on_instance
+                        .probe(&*connection, &lines, &onlooker, &order, &first, prices)
+                        .await;
                     if has_stopped_answering(&report) {
                         set.doubt(&instance);
                     }
@@ -235,11 +234,13 @@ impl Hands {
                 attached.onlooker.containers.insert(container.clone());
                 let (connection, onlooker) =
                     (Arc::clone(&attached.connection), attached.onlooker.clone());
+                let lines = Arc::clone(&attached.lines);
                 let address = attached.address.clone();
                 let vcpus = sizing.needs.vcpus;
                 let start = async move {
                     let start = on_instance.start(
                         &*connection,
+                        &lines,
                         &onlooker,
                         &address,
                         &container,
@@ -276,9 +277,16 @@ impl Hands {
                 };
                 let (connection, onlooker) =
                     (Arc::clone(&attached.connection), attached.onlooker.clone());
+                let lines = Arc::clone(&attached.lines);
                 let send = async move {
-                    let send =
-                        on_instance.signal(&*connection, &onlooker, &container, signal, within);
+                    let send = on_instance.signal(
+                        &*connection,
+                        &lines,
+                        &onlooker,
+                        &container,
+                        signal,
+                        within,
+                    );
                     event(send.await)
                 };
                 self.act(send, lost);
@@ -286,7 +294,7 @@ impl Hands {
             Action::Watch { worker, containers } => {
                 if let Some(attached) = self.attached.get_mut(&worker) {
                     let containers = containers.into_iter().collect();
-                    attached.watch(worker, containers, &self.watch_script, &self.inputs);
+                    attached.watch(worker, containers, &self.inputs);
                 }
             }
         }
@@ -298,11 +306,13 @@ impl Hands {
         instance: InstanceId,
         address: String,
         secret: Option<InstanceSecret>,
+        runner_user: Option<UserName>,
     ) {
+        let lines = Arc::new(self.on_instance.lines.as_user(runner_user));
         if let Some(attached) = self.attached.get_mut(&worker) {
-            attached.moved(address, secret);
+            attached.moved(address, secret, lines);
         } else {
-            let attached = Attached::new(&*self.executor, instance, address, secret);
+            let attached = Attached::new(&*self.executor, instance, address, secret, lines);
             self.attached.insert(worker, attached);
         }
     }

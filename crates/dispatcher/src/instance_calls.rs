@@ -10,13 +10,12 @@ use bytes::Bytes;
 use dispatch_cloud::exec::{Command, Connection, ExecError, Exit, Output};
 use dispatch_lock::Term;
 use dispatch_model::{ContainerId, InstanceType, RunnerReport, Time};
-use dispatch_runner::{
-    Login, RunnerCommands, Start, StartSettings, boot_probe, deploy_script, parse_list,
-};
+use dispatch_runner::{Start, StartSettings, boot_probe, parse_list};
 use dispatch_worker::{ListWhen, ProbeFailure, ProbeOrder, ProbeReport, SignalKind, SignalOutcome};
 use tokio::sync::Semaphore;
 
 use crate::{
+    as_user::{AsUser, CommandLines},
     clock::Clock,
     masking::{Mask, Onlooker},
     runner_binary::RunnerBinary,
@@ -32,8 +31,7 @@ pub(crate) struct OnInstance {
     /// A program is deployed only when it allows that.
     term: Term,
     pub(crate) clock: Clock,
-    pub(crate) login: Login,
-    pub(crate) commands: RunnerCommands,
+    pub(crate) lines: CommandLines,
     pub(crate) boot_probe_command: String,
     pub(crate) binary: Option<Arc<RunnerBinary>>,
     pub(crate) start: StartSettings,
@@ -45,8 +43,7 @@ impl OnInstance {
     pub(crate) fn new(
         term: Term,
         clock: Clock,
-        login: Login,
-        commands: RunnerCommands,
+        lines: CommandLines,
         boot_probe_command: String,
         binary: Option<Arc<RunnerBinary>>,
         start: StartSettings,
@@ -56,8 +53,7 @@ impl OnInstance {
         OnInstance {
             term,
             clock,
-            login,
-            commands,
+            lines,
             boot_probe_command,
             binary,
             start,
@@ -71,6 +67,7 @@ impl OnInstance {
     pub(crate) async fn probe(
         &self,
         connection: &dyn Connection,
+        lines: &AsUser,
         onlooker: &Onlooker,
         order: &ProbeOrder,
         first_connected: &OnceLock<Time>,
@@ -90,29 +87,53 @@ impl OnInstance {
         }
         report.connected_at = Some(*first_connected.get_or_init(|| self.clock.time()));
         if order.boot {
-            let command = boot_probe(&self.boot_probe_command).to_owned();
-            report.boot = Some(
-                self.succeed(connection, onlooker, command, order.command_within)
-                    .await,
-            );
+            report.boot = Some(self.boot(connection, lines, onlooker, order).await);
         }
         let go_on = order.list == ListWhen::Always || !matches!(report.boot, Some(Err(_)));
         if order.deploy && go_on {
-            report.deploy = Some(self.deploy(connection, onlooker, order.deploy_within).await);
+            let deploy = self.deploy(connection, lines, onlooker, order.deploy_within);
+            report.deploy = Some(deploy.await);
         }
         if go_on && !matches!(report.deploy, Some(Err(_))) {
             let began = self.clock.time();
-            let list = self.list(connection, onlooker, prices, order.command_within);
+            let list = self.list(connection, lines, onlooker, prices, order.command_within);
             report.list = Some(list.await);
             report.list_took = Some(self.clock.time().since(began));
         }
         report
     }
 
+    /// The operator's boot probe, and whether the runners' user can work there. Both have the time of one command.
+    async fn boot(
+        &self,
+        connection: &dyn Connection,
+        lines: &AsUser,
+        onlooker: &Onlooker,
+        order: &ProbeOrder,
+    ) -> Result<(), ProbeFailure> {
+        let within = order.command_within;
+        let both = async {
+            let command = boot_probe(&self.boot_probe_command).to_owned();
+            self.succeed(connection, onlooker, command, within).await?;
+            let Some((check, remedy)) = &lines.check else {
+                return Ok(());
+            };
+            let checked = self.succeed(connection, onlooker, check.clone(), within);
+            checked.await.map_err(|failure| ProbeFailure {
+                message: format!("{remedy}: {}", failure.message),
+                ..failure
+            })
+        };
+        tokio::time::timeout(within, both)
+            .await
+            .unwrap_or_else(|_| Err(failure(&ExecError::TimedOut(within))))
+    }
+
     /// Starts a container's runner.
     pub(crate) async fn start(
         &self,
         connection: &dyn Connection,
+        lines: &AsUser,
         onlooker: &Onlooker,
         address: &str,
         container: &ContainerId,
@@ -129,7 +150,7 @@ impl OnInstance {
             gpu_devices: gpus,
         });
         let command = Command {
-            line: self.commands.start(container),
+            line: lines.runner.start(container),
             stdin: Bytes::from(document.into_bytes()),
             deadline: within,
         };
@@ -144,6 +165,7 @@ impl OnInstance {
     pub(crate) async fn signal(
         &self,
         connection: &dyn Connection,
+        lines: &AsUser,
         onlooker: &Onlooker,
         container: &ContainerId,
         signal: SignalKind,
@@ -154,7 +176,7 @@ impl OnInstance {
             SignalKind::Kill => 9,
         };
         match self
-            .run(connection, self.commands.kill(container, number), within)
+            .run(connection, lines.runner.kill(container, number), within)
             .await
         {
             Ok(output) if output.success() => SignalOutcome::Gone,
@@ -167,6 +189,7 @@ impl OnInstance {
     async fn list(
         &self,
         connection: &dyn Connection,
+        lines: &AsUser,
         onlooker: &Onlooker,
         prices: Option<Bytes>,
         within: Duration,
@@ -175,7 +198,7 @@ impl OnInstance {
         let prices = prices.filter(|_| self.term.allows_acting());
         // Without data the flag must not be given either: runners would wait for it (facts W37).
         let command = Command {
-            line: self.commands.list(prices.is_some()),
+            line: lines.runner.list(prices.is_some()),
             stdin: prices.unwrap_or_default(),
             deadline: within,
         };
@@ -193,6 +216,7 @@ impl OnInstance {
     async fn deploy(
         &self,
         connection: &dyn Connection,
+        lines: &AsUser,
         onlooker: &Onlooker,
         within: Duration,
     ) -> Result<(), ProbeFailure> {
@@ -216,9 +240,8 @@ impl OnInstance {
                     message: format!("cannot read {}: {error}", binary.path().display()),
                     stderr: String::new(),
                 })?;
-            let line = deploy_script(&self.login, target);
             let upload = connection.upload(Command {
-                line,
+                line: lines.deploy(target),
                 stdin: content,
                 deadline: within,
             });

@@ -6,6 +6,7 @@
 //! dispatchers share is held, and [`run`] starts all.
 
 mod api_calls;
+mod as_user;
 mod assembly;
 mod attached;
 mod backend;
@@ -32,3 +33,4 @@ mod supervise;
 pub use daemon::{Environment, Start, StartError, run};
 pub use host_check::check_here;
 pub use runner_binary::{RunnerBinary, RunnerBinaryError};
+pub use settings::problems_of_use;

@@ -38,6 +38,13 @@ pub(crate) fn container(
             "Waiting to be looked at.".to_owned()
         }
     };
+    let image_remark = view
+        .details
+        .and_then(|details| details.image_remark.clone());
+    let scheduling_status = match image_remark {
+        Some(remark) if !scheduling_status.is_empty() => format!("{scheduling_status} {remark}"),
+        _ => scheduling_status,
+    };
     wire::Container {
         container: match record {
             Some(serde_json::Value::Object(record)) => record,
@@ -88,7 +95,8 @@ fn instance(worker: &WorkerView) -> wire::Instance {
         instance: text(worker.instance.as_ref().map(ToString::to_string)),
         address: text(worker.address.clone()),
         price: worker.instance_type.price,
-        arvados_instance_type: worker.instance_type.name.to_string(),
+        arvados_instance_type: worker.instance_type.configured_name().to_string(),
+        image: (worker.instance_type.image_name()).map(str::to_owned),
         provider_instance_type: worker.instance_type.provider_type.clone(),
         last_container_uuid: text(worker.last_container.as_ref().map(ToString::to_string)),
         last_busy: worker.last_busy.to_string(),

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dispatch_arvados_client::{CaRoots, ClientSettings, Token};
 use dispatch_brain::SupervisorShare;
+use dispatch_cloud::Driver;
 use dispatch_config::ClusterConfig;
 use dispatch_model::InstanceTypeName;
 use dispatch_scheduler::Limits;
@@ -12,13 +13,32 @@ use dispatch_worker::Timing;
 /// The instance types, shared.
 pub(crate) type Types = BTreeMap<InstanceTypeName, Arc<dispatch_model::InstanceType>>;
 
-/// The configured instance types.
+/// The configured instance types, each with the cluster's image and with each that containers may ask for.
 pub(crate) fn types(config: &ClusterConfig) -> Types {
-    config
-        .instance_types
-        .iter()
-        .map(|(name, it)| (name.clone(), Arc::new(it.clone())))
+    let images = &config.cloud_vms.allowed_images;
+    let with_images = config.instance_types.values().flat_map(|it| {
+        let others = images.iter().map(|(name, id)| it.with_image(name, id));
+        std::iter::once(it.clone()).chain(others)
+    });
+    with_images
+        .map(|it| (it.name.clone(), Arc::new(it)))
         .collect()
+}
+
+/// What is wrong with a use of the driver: the cluster's image, and those that containers may ask for.
+pub fn problems_of_use(config: &ClusterConfig, driver: &dyn Driver) -> Vec<String> {
+    let vms = &config.cloud_vms;
+    let types: Vec<_> = config.instance_types.values().collect();
+    let mut problems = driver.check_use(&vms.image_id, &types);
+    for (name, id) in &vms.allowed_images {
+        for problem in driver.check_use(id, &types) {
+            // What is wrong with the types has been said.
+            if !problems.contains(&problem) {
+                problems.push(format!("AllowedImages.{name}: {problem}"));
+            }
+        }
+    }
+    problems
 }
 
 /// What the brain needs. `seed` is fresh entropy.
@@ -55,6 +75,7 @@ pub(crate) fn brain(
             max_price_per_hour: vms.max_price_per_hour,
             kill_after_term: vms.timeout_kill,
             deploy_runner: vms.deploy_runner_binary.is_some(),
+            runner_user: vms.runner_user.clone(),
             tag_key_prefix: vms.tag_key_prefix.clone(),
             resource_tags: vms.resource_tags.clone(),
             instance_set_id: config.instance_set_id.clone(),

@@ -195,9 +195,9 @@ impl Handler for Connection {
                 }
             }
             Kind::NeedsNothing => self.run(channel, &command, &[], session.handle()),
-            Kind::Watch { sudo } => {
+            Kind::Watch { user } => {
                 self.hear(&command, &[]);
-                self.watch(channel, sudo, session.handle());
+                self.watch(channel, user, session.handle());
             }
         }
         Ok(())
@@ -294,11 +294,12 @@ impl Connection {
         }
     }
 
-    fn watch(&mut self, channel: ChannelId, sudo: bool, handle: Handle) {
-        let (address, user) = (&self.address, &self.user);
+    fn watch(&mut self, channel: ChannelId, by_sudo: Option<String>, handle: Handle) {
+        let address = &self.address;
+        let user = by_sudo.as_ref().unwrap_or(&self.user);
         let Some(watch) = self
             .shared
-            .with(|world, now| world.open_watch(address, user, sudo, now))
+            .with(|world, now| world.open_watch(address, user, now))
         else {
             return;
         };

@@ -1,5 +1,6 @@
 //! Machines that are real: an OpenSSH server each, in mount and process namespaces of its own, with a private /run,
-//! /var/lock and /tmp, and logins root and crunch (who has sudo).
+//! /var/lock and /tmp, logins root and crunch (who has sudo), and a user worker; crunch and worker may use what takes
+//! Docker's place.
 //!
 //! Needs root, `sshd`, `sudo` and `unshare`. Accounts, sudo rules and everything else that is private to a machine is
 //! mounted over the host's files inside the namespace: the host is left as it is.
@@ -24,6 +25,10 @@ use crate::keys;
 
 /// The login that is not root. A user id that hosts hardly use.
 const CRUNCH_ID: u32 = 64_321;
+/// A user who logs in nowhere.
+const WORKER_ID: u32 = 64_322;
+/// The group that may use Docker.
+const DOCKER_ID: u32 = 64_323;
 
 /// What a machine needs to know of the lab.
 #[derive(Clone, Debug)]
@@ -202,24 +207,30 @@ fn write_files(
     Ok(())
 }
 
-/// The host's accounts, with `crunch` added and no password that could lock anybody out.
+/// The host's accounts, with `crunch` and `worker` added and no password that could lock anybody out.
 fn account_files(directory: &Path) -> anyhow::Result<()> {
-    let without_crunch = |path: &str| -> anyhow::Result<Vec<String>> {
+    const OURS: [&str; 3] = ["crunch:", "worker:", "docker:"];
+    let without_ours = |path: &str| -> anyhow::Result<Vec<String>> {
         let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
         Ok(text
             .lines()
-            .filter(|line| !line.starts_with("crunch:"))
+            .filter(|line| !OURS.iter().any(|ours| line.starts_with(ours)))
             .map(str::to_owned)
             .collect())
     };
-    let mut passwd = without_crunch("/etc/passwd")?;
+    let mut passwd = without_ours("/etc/passwd")?;
     passwd.push(format!(
         "crunch:x:{CRUNCH_ID}:{CRUNCH_ID}::/tmp/home:/bin/sh"
     ));
-    let mut group = without_crunch("/etc/group")?;
+    passwd.push(format!(
+        "worker:x:{WORKER_ID}:{WORKER_ID}::/tmp/worker:/bin/sh"
+    ));
+    let mut group = without_ours("/etc/group")?;
     group.push(format!("crunch:x:{CRUNCH_ID}:"));
+    group.push(format!("worker:x:{WORKER_ID}:"));
+    group.push(format!("docker:x:{DOCKER_ID}:crunch,worker"));
     // Without PAM, an account whose password begins with `!` is locked, `*` only has none.
-    let mut shadow: Vec<String> = without_crunch("/etc/shadow")?
+    let mut shadow: Vec<String> = without_ours("/etc/shadow")?
         .into_iter()
         .map(|line| {
             if line.starts_with("root:") {
@@ -230,6 +241,7 @@ fn account_files(directory: &Path) -> anyhow::Result<()> {
         })
         .collect();
     shadow.push("crunch:*:19000:0:99999:7:::".into());
+    shadow.push("worker:*:19000:0:99999:7:::".into());
     fs::write(directory.join("passwd"), passwd.join("\n") + "\n")?;
     fs::write(directory.join("group"), group.join("\n") + "\n")?;
     private(directory, "shadow", &(shadow.join("\n") + "\n"))?;
@@ -274,6 +286,14 @@ fn boot_script(ailment: Ailment, directory: &Path) -> String {
          printf 'crunch ALL=(ALL) NOPASSWD: ALL\\nDefaults !lecture\\n' > /etc/sudoers.d/lab\n\
          chmod 0440 /etc/sudoers.d/lab\n\
          cp {directory}/lab.json /run/lab.json\n\
+         chmod 0644 /run/lab.json\n\
+         # What the check of the runners' user looks at: whatever the host has of it is not the machine's.\n\
+         touch /run/docker.sock\n\
+         chown 0:{DOCKER_ID} /run/docker.sock\n\
+         chmod 0660 /run/docker.sock\n\
+         echo user_allow_other > /run/fuse.conf\n\
+         [ ! -e /etc/fuse.conf ] || mount --bind /run/fuse.conf /etc/fuse.conf\n\
+         [ ! -e /dev/fuse ] || mount --bind /dev/null /dev/fuse\n\
          sh {directory}/init || echo 'the init script failed'\n\
          {secret}\n\
          {booted}\n\

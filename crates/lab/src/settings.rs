@@ -224,6 +224,8 @@ pub struct VmKnobs {
     pub exec_ms: Span,
     /// Whether the image holds `/usr/bin/crunch-run`.
     pub runner_installed: bool,
+    /// Users of the image, beside root, that may use Docker; they can log in and be reached by `sudo -u`.
+    pub runner_users: BTreeSet<String>,
     /// Share of commands that never end (and have no effect).
     pub hang_rate: f64,
     /// Every instance of these provider types stays silent: it accepts connections and never speaks.
@@ -241,6 +243,7 @@ impl Default for VmKnobs {
             boot_probe_fails_ms: Span::between(0, 300),
             exec_ms: Span::between(3, 12),
             runner_installed: true,
+            runner_users: BTreeSet::new(),
             hang_rate: 0.0,
             silent_types: BTreeSet::new(),
             dead_types: BTreeSet::new(),

@@ -43,6 +43,9 @@ pub struct Instance {
     /// What is wrong with it or why it takes no work, for people; absent if there is nothing to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
+    /// The name of its image in `AllowedImages`; absent for the cluster's image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// One container of the queue.

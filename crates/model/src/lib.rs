@@ -14,12 +14,13 @@ mod queue;
 mod resources;
 mod time;
 pub mod units;
+mod user_name;
 
 pub use cloud_error::{CapacityScope, CloudErrorClass, EndCause, RefusalScope};
 pub use container::ContainerState;
 pub use gpu::{Gpu, GpuNeeds};
 pub use id::{ContainerId, InstanceId, InstanceSecret, InstanceTypeName, WorkerId};
-pub use instance_type::InstanceType;
+pub use instance_type::{InstanceType, VmImage};
 pub use pool::{
     Hold, HoldCause, IdleBehavior, PoolSnapshot, RunnerReport, RunnerState, RunnerView,
     WorkerState, WorkerView,
@@ -28,3 +29,4 @@ pub use price::PricePoint;
 pub use queue::{QueueEntry, QueueSnapshot, Sizing};
 pub use resources::Resources;
 pub use time::{Now, Time};
+pub use user_name::UserName;

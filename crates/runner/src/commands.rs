@@ -1,27 +1,54 @@
 //! Command lines for crunch-run and around it (facts §2.2).
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use dispatch_model::{ContainerId, InstanceSecret};
+use dispatch_model::{ContainerId, InstanceSecret, UserName};
 use subtle::ConstantTimeEq;
 
 use crate::shell::{quote, quote_if_needed};
 
-/// The user whom the dispatcher logs in as: anybody but root needs `sudo` for the runner (facts §2.2, X5).
+/// The user whom the dispatcher logs in as, and whom the runner runs as: root, who is reached by `sudo` if the login is
+/// another (facts §2.2, X5), or somebody whom the operator has chosen (`RunnerUser`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Login {
     user: String,
+    runner_user: Option<UserName>,
 }
 
 impl Login {
-    /// The login of this user.
+    /// The login of this user, with runners that run as root.
     pub fn new(user: impl Into<String>) -> Login {
-        Login { user: user.into() }
+        Login {
+            user: user.into(),
+            runner_user: None,
+        }
+    }
+
+    /// The same login, with runners that run as this user; `None`: root.
+    pub fn with_runner(&self, runner_user: Option<UserName>) -> Login {
+        Login {
+            user: self.user.clone(),
+            runner_user: runner_user.filter(|user| !user.is_root()),
+        }
+    }
+
+    /// Whom runners run as; `None`: root.
+    pub fn runner_user(&self) -> Option<&UserName> {
+        self.runner_user.as_ref()
     }
 
     /// What stands in front of commands that need root: "sudo " or nothing.
     pub fn sudo(&self) -> &'static str {
         if self.user == "root" { "" } else { "sudo " }
+    }
+
+    /// What stands in front of everything that concerns runners: `sudo` to their user, or nothing if that is the login.
+    pub(crate) fn as_runner(&self) -> Cow<'static, str> {
+        match &self.runner_user {
+            None => Cow::Borrowed(self.sudo()),
+            Some(user) if user.as_str() == self.user => Cow::Borrowed(""),
+            Some(user) => Cow::Owned(format!("sudo -H -u {user} ")),
+        }
     }
 
     /// The command that reads the instance's secret.
@@ -109,7 +136,7 @@ pub enum RunnerCommand {
 /// The command lines of one runner, for one login.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunnerCommands {
-    /// The runner, with `sudo` in front where needed.
+    /// The runner, with `sudo` in front where its user is not the login.
     runner: String,
     /// The quoted arguments of a start, without the container.
     start_arguments: String,
@@ -133,7 +160,7 @@ impl RunnerCommands {
             start_arguments.push_str(&quote(argument));
         }
         RunnerCommands {
-            runner: format!("{}{runner}", login.sudo()),
+            runner: format!("{}{runner}", login.as_runner()),
             start_arguments,
         }
     }

@@ -70,6 +70,7 @@ mod tests {
         let instance_type = InstanceType {
             name: "small".into(),
             provider_type: "m5.small".to_owned(),
+            image: None,
             vcpus: 1,
             ram_bytes: 2 << 30,
             included_scratch_bytes: 100_000_000_000,

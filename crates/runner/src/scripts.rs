@@ -1,11 +1,14 @@
-//! The dispatcher's own scripts: deployment, exit watch, first boot. Contract: docs/reference/scripts.md.
+//! The dispatcher's own scripts: deployment, exit watch, check of the runner's user, first boot. Contract: docs/reference/scripts.md.
 
-use dispatch_model::{ContainerId, InstanceSecret};
+use dispatch_model::{ContainerId, InstanceSecret, UserName};
 
 use crate::{DeployPath, Login, shell};
 
 const DEPLOY: &str = include_str!("deploy.sh");
 const WATCH: &str = include_str!("watch.sh");
+const USER: &str = include_str!("user.sh");
+/// Where FUSE is told what mounts may be seen by others.
+const FUSE_CONF: &str = "/etc/fuse.conf";
 
 /// Where runners keep their lock files (facts §2.2.1).
 pub const WATCH_DIRECTORY: &str = "/var/lock";
@@ -13,7 +16,7 @@ pub const WATCH_DIRECTORY: &str = "/var/lock";
 /// The command that puts the runner's binary to its place; standard input must be the binary.
 pub fn deploy_script(login: &Login, path: &DeployPath) -> String {
     shell::script_line(
-        login.sudo(),
+        &login.as_runner(),
         DEPLOY,
         "arvados-dispatch-deploy",
         &[path.md5(), path.directory()],
@@ -23,7 +26,33 @@ pub fn deploy_script(login: &Login, path: &DeployPath) -> String {
 /// The command that waits for runners to end: reads UUIDs, one a line, and answers with [`WatchLine`]s. `locks` is
 /// [`WATCH_DIRECTORY`].
 pub fn watch_script(login: &Login, locks: &str) -> String {
-    shell::script_line(login.sudo(), WATCH, "arvados-dispatch-watch", &[locks])
+    shell::script_line(
+        &login.as_runner(),
+        WATCH,
+        "arvados-dispatch-watch",
+        &[locks],
+    )
+}
+
+/// The command that tells whether the runners' user is there and may use what runners need; `None` if that is root, who
+/// may use everything. `engine` is `RuntimeEngine`.
+pub fn user_check_script(login: &Login, engine: &str) -> Option<String> {
+    let user = login.runner_user()?;
+    Some(shell::script_line(
+        &login.as_runner(),
+        USER,
+        "arvados-dispatch-user",
+        &[user.as_str(), engine, WATCH_DIRECTORY, FUSE_CONF],
+    ))
+}
+
+/// What an operator can do if that command fails, which says by itself what is missing on the instance, if it was run
+/// at all.
+pub fn user_check_remedy(user: &UserName) -> String {
+    format!(
+        "runners cannot run as {user} (RunnerUser): the image must have this user, the login must be allowed to become it \
+         by sudo without a password, and it must be allowed to use Docker or Singularity, FUSE and {WATCH_DIRECTORY}"
+    )
 }
 
 /// What the exit watch says.

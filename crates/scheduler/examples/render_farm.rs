@@ -187,6 +187,7 @@ fn machine(name: &str, cores: u32, price: f64) -> InstanceType {
     InstanceType {
         name: name.into(),
         provider_type: name.into(),
+        image: None,
         vcpus: cores,
         ram_bytes: u64::from(cores) * 2 * GIB,
         included_scratch_bytes: 100 * GIB,

@@ -35,6 +35,7 @@
 //! let small = InstanceType {
 //!     name: "small".into(),
 //!     provider_type: "small".into(),
+//!     image: None,
 //!     vcpus: 4,
 //!     ram_bytes: 8 << 30,
 //!     included_scratch_bytes: 0,

@@ -1,7 +1,7 @@
 //! A small language for queues and pools, so that tests read as situations.
 //!
 //! One thing a line; `#` begins a comment. Types `typeN` have N processors, N GiB of RAM and of scratch and cost N cents;
-//! `gpuN` has 8 of each, N GPUs of 16 GiB, and costs a dollar and N cents.
+//! `type2@rocky` is `type2` with an image of its own; `gpuN` has 8 of each, N GPUs of 16 GiB, and costs a dollar and N cents.
 //!
 //! ```text
 //! now 100                         seconds; the default is 100
@@ -221,6 +221,8 @@ pub(crate) fn types() -> InstanceTypes {
             instance_type("gpu", device_count, 8, gpu),
         );
     }
+    let with_image = instance_type("type", 2, 2, Gpu::default()).with_image("rocky", "img-9");
+    types.insert(with_image.name.clone(), Arc::new(with_image));
     types
 }
 
@@ -229,6 +231,7 @@ fn instance_type(kind: &str, number: u32, size: u32, gpu: Gpu) -> Arc<InstanceTy
     Arc::new(InstanceType {
         name: format!("{kind}{number}").into(),
         provider_type: format!("p.{kind}{number}"),
+        image: None,
         vcpus: size,
         ram_bytes: u64::from(size) * GIB,
         included_scratch_bytes: u64::from(size) * GIB,

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use dispatch_model::{ContainerId, InstanceId, InstanceSecret, InstanceType, Sizing, WorkerId};
+use dispatch_model::{
+    ContainerId, InstanceId, InstanceSecret, InstanceType, Sizing, UserName, WorkerId,
+};
 
 use crate::Fact;
 
@@ -93,6 +95,8 @@ pub enum Action {
         address: String,
         /// What the instance must show; `None` if its tag is lost, so that the driver's own check must do.
         secret: Option<InstanceSecret>,
+        /// Whom runners there run as; `None`: root.
+        runner_user: Option<UserName>,
     },
     /// The worker is gone: close its connection and end its commands. Calls under way are still answered; the
     /// answers are ignored. Not answered itself.

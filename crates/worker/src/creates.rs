@@ -199,7 +199,7 @@ impl Pool {
             .sent
             .insert(open.call, Sent { worker: id, open });
         let instance_type = worker.instance_type.clone();
-        let tags = tags::at_creation(&instance_type.name, &self.desk.settings);
+        let tags = tags::at_creation(&instance_type, &self.desk.settings);
         self.desk.order(Action::Create {
             call: open.call,
             worker: id,

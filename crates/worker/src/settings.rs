@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dispatch_model::InstanceTypeName;
+use dispatch_model::{InstanceTypeName, UserName};
 
 /// What the pool needs of the configuration (facts §3.2). Every duration is positive: the loader has put the default
 /// where the operator wrote zero or less.
@@ -38,6 +38,8 @@ pub struct Settings {
     pub kill_after_term: Option<Duration>,
     /// Whether the runner is deployed (`DeployRunnerBinary` is not empty).
     pub deploy_runner: bool,
+    /// `RunnerUser`: whom containers' runners run as on new instances; `None`: root.
+    pub runner_user: Option<UserName>,
     /// `TagKeyPrefix`.
     pub tag_key_prefix: String,
     /// `ResourceTags`.

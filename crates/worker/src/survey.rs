@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use dispatch_model::{InstanceId, RunnerState, Time, WorkerId};
+use dispatch_model::{InstanceId, InstanceType, RunnerState, Time, WorkerId};
 
 use crate::{
     Action, BootOutcome, CallId, Failure, HowEnded, ListedInstance, PoolNews, WorkerNews,
@@ -98,7 +98,12 @@ impl Pool {
     pub(crate) fn adopt(&mut self, listed: ListedInstance, asked_at: Time) {
         let settings = &self.desk.settings;
         let name = Tag::InstanceType.read(&listed.tags, settings);
-        let configured = name.and_then(|name| self.types.get(name)).cloned();
+        let image = Tag::Image.read(&listed.tags, settings);
+        let configured = name.and_then(|name| match image {
+            Some(image) => (self.types).get(&InstanceType::name_with_image(name, image)),
+            None => self.types.get(name),
+        });
+        let configured = configured.cloned();
         let id = self.next_worker_id();
         let worker = Worker::adopted(id, &listed, configured, &mut self.desk);
         self.by_instance.insert(listed.id.clone(), id);

@@ -64,8 +64,13 @@ impl Worker {
         }
         let wanted = [
             // The tags of an unconfigured type stay as they are, so that it can be configured again (facts W15).
-            self.type_known
-                .then(|| (Tag::InstanceType, self.instance_type.name.to_string())),
+            self.type_known.then(|| {
+                let name = self.instance_type.configured_name();
+                (Tag::InstanceType, name.to_string())
+            }),
+            (self.instance_type.image_name().filter(|_| self.type_known))
+                .map(|name| (Tag::Image, name.to_owned())),
+            (self.runner_user.as_ref()).map(|user| (Tag::RunnerUser, user.to_string())),
             (self.type_known || self.behavior_since > self.appeared_at)
                 .then(|| (Tag::IdleBehavior, self.idle_behavior.to_string())),
         ];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dispatch_model::{IdleBehavior, InstanceSecret, InstanceTypeName};
+use dispatch_model::{IdleBehavior, InstanceSecret, InstanceType};
 
 use crate::Settings;
 
@@ -14,6 +14,10 @@ pub(crate) enum Tag {
     IdleBehavior,
     InstanceSecret,
     Gpus,
+    /// The name of its image, if that is not the cluster's.
+    Image,
+    /// Whom runners on it run as, if not root: asked as somebody else, it would not show them.
+    RunnerUser,
 }
 
 impl Tag {
@@ -25,6 +29,8 @@ impl Tag {
             Tag::IdleBehavior => "IdleBehavior",
             Tag::InstanceSecret => "InstanceSecret",
             Tag::Gpus => "GPUs",
+            Tag::Image => "VMImage",
+            Tag::RunnerUser => "RunnerUser",
         };
         format!("{}{name}", settings.tag_key_prefix)
     }
@@ -43,18 +49,26 @@ impl Tag {
 
 /// The tags of a new instance but for its secret; ours win over the operator's.
 pub(crate) fn at_creation(
-    instance_type: &InstanceTypeName,
+    instance_type: &InstanceType,
     settings: &Settings,
 ) -> BTreeMap<String, String> {
     let mut tags = settings.resource_tags.clone();
     let ours = [
-        (Tag::InstanceSetId, settings.instance_set_id.clone()),
-        (Tag::InstanceType, instance_type.to_string()),
-        (Tag::IdleBehavior, IdleBehavior::Run.to_string()),
+        (Tag::InstanceSetId, Some(settings.instance_set_id.clone())),
+        (
+            Tag::InstanceType,
+            Some(instance_type.configured_name().to_string()),
+        ),
+        (Tag::IdleBehavior, Some(IdleBehavior::Run.to_string())),
+        (Tag::Image, instance_type.image_name().map(str::to_owned)),
+        (
+            Tag::RunnerUser,
+            settings.runner_user.as_ref().map(ToString::to_string),
+        ),
     ];
     tags.extend(
         ours.into_iter()
-            .map(|(tag, value)| (tag.key(settings), value)),
+            .filter_map(|(tag, value)| Some((tag.key(settings), value?))),
     );
     tags
 }

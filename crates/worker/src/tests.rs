@@ -9,6 +9,7 @@ mod ends;
 mod failing;
 mod gpu;
 mod holding;
+mod images;
 mod kills;
 mod lists;
 mod probe_table;

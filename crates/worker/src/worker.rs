@@ -18,8 +18,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dispatch_model::{
-    ContainerId, IdleBehavior, InstanceId, InstanceSecret, InstanceType, Sizing, Time, WorkerId,
-    WorkerState,
+    ContainerId, IdleBehavior, InstanceId, InstanceSecret, InstanceType, Sizing, Time, UserName,
+    WorkerId, WorkerState,
 };
 
 use crate::{
@@ -43,6 +43,8 @@ pub(crate) struct Worker {
     /// The type is configured; otherwise `instance_type` is what little is known of it (facts W15).
     pub(crate) type_known: bool,
     pub(crate) secret: Option<InstanceSecret>,
+    /// Whom runners on it run as, for all its life; `None`: root.
+    pub(crate) runner_user: Option<UserName>,
     /// This daemon has ordered it; otherwise it was found in a list.
     pub(crate) created: bool,
     /// The cloud's name; `None` while it is only ordered.
@@ -104,6 +106,7 @@ impl Worker {
             instance_type,
             type_known: true,
             secret: Some(secret),
+            runner_user: desk.settings.runner_user.clone(),
             created: true,
             instance: None,
             address: None,
@@ -137,6 +140,9 @@ impl Worker {
         let behavior_tag = Tag::IdleBehavior.read(&listed.tags, settings);
         let behavior = behavior_tag.and_then(IdleBehavior::parse);
         let secret = tags::secret(&listed.tags, settings);
+        let image_tag = Tag::Image.read(&listed.tags, settings);
+        let user_tag = Tag::RunnerUser.read(&listed.tags, settings);
+        let runner_user = user_tag.and_then(UserName::parse);
         let type_known = configured.is_some();
         let idle_behavior = match (behavior, type_known) {
             (Some(IdleBehavior::Hold), _) => IdleBehavior::Hold,
@@ -145,17 +151,24 @@ impl Worker {
         };
         let remark = match (type_tag, behavior_tag) {
             (None, _) => Some("it has no tag that names its type".to_owned()),
-            (Some(name), _) if !type_known => {
-                Some(format!("its type {name} is no longer configured"))
-            }
+            (Some(name), _) if !type_known => Some(match image_tag {
+                Some(image) => format!(
+                    "its type {name} with the image {image} is no longer configured (InstanceTypes, AllowedImages)"
+                ),
+                None => format!("its type {name} is no longer configured"),
+            }),
             (_, Some(text)) if behavior.is_none() => Some(format!(
                 "its idle behavior {text:?} is none of run, hold, drain"
             )),
+            _ if user_tag.is_some() && runner_user.is_none() => Some(
+                "its tag RunnerUser is no user's name: its runners are taken for root's".to_owned(),
+            ),
             _ => None,
         };
         let instance_type = configured.unwrap_or_else(|| {
             Arc::new(unconfigured(
                 type_tag.unwrap_or_default(),
+                image_tag,
                 &listed.provider_type,
             ))
         });
@@ -168,6 +181,7 @@ impl Worker {
             ..Worker::ordered(id, instance_type, InstanceSecret::new(""), desk)
         };
         worker.secret = secret;
+        worker.runner_user = runner_user.filter(|user| !user.is_root());
         worker.instance = Some(listed.id.clone());
         worker.tell(
             WorkerNews::Adopted {
@@ -395,6 +409,7 @@ impl Worker {
                 instance: instance.clone(),
                 address: address.clone(),
                 secret: self.secret.clone(),
+                runner_user: self.runner_user.clone(),
             });
         }
     }
@@ -407,11 +422,25 @@ impl Worker {
                 self.attach(desk);
             }
         }
+        self.learn_runner_user(&listed, desk);
         if self.state != WorkerState::Shutdown {
             self.set_address(&listed.address, desk);
             self.compare_tags(&listed.tags, asked_at, desk);
         }
         self.still_listed(asked_at, desk);
+    }
+
+    /// A tag that was missing when it was found may have come since.
+    fn learn_runner_user(&mut self, listed: &ListedInstance, desk: &mut Desk) {
+        if self.created || self.runner_user.is_some() {
+            return;
+        }
+        let tag = Tag::RunnerUser.read(&listed.tags, &desk.settings);
+        let user = tag.and_then(UserName::parse);
+        self.runner_user = user.filter(|user| !user.is_root());
+        if self.runner_user.is_some() && self.address.as_deref() == Some(listed.address.as_str()) {
+            self.attach(desk);
+        }
     }
 
     /// Tells what happened to it.
@@ -432,10 +461,11 @@ impl Worker {
 }
 
 /// All that is known of a type that is no longer configured: it has room for nothing.
-fn unconfigured(name: &str, provider_type: &str) -> InstanceType {
-    InstanceType {
+fn unconfigured(name: &str, image: Option<&str>, provider_type: &str) -> InstanceType {
+    let without_image = InstanceType {
         name: name.into(),
         provider_type: provider_type.to_owned(),
+        image: None,
         vcpus: 0,
         ram_bytes: 0,
         included_scratch_bytes: 0,
@@ -443,6 +473,10 @@ fn unconfigured(name: &str, provider_type: &str) -> InstanceType {
         price: 0.0,
         preemptible: false,
         gpu: Default::default(),
+    };
+    match image {
+        Some(image) => without_image.with_image(image, ""),
+        None => without_image,
     }
 }
 

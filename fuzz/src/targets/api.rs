@@ -206,6 +206,7 @@ fn settings() -> Settings {
     let small = InstanceType {
         name: "small".into(),
         provider_type: "small".into(),
+        image: None,
         vcpus: 2,
         ram_bytes: 8 << 30,
         included_scratch_bytes: 100 << 30,

@@ -196,6 +196,7 @@ fn instance_type() -> InstanceType {
     InstanceType {
         name: "spot".into(),
         provider_type: "m5.large".into(),
+        image: None,
         vcpus: 2,
         ram_bytes: 8 << 30,
         included_scratch_bytes: 0,

@@ -84,6 +84,7 @@ impl Setup {
             tag_key_prefix: "Arvados".to_owned(),
             resource_tags: BTreeMap::new(),
             max_price_per_hour: None,
+            runner_user: None,
             instance_set_id: "0123456789abcdef0123456789abcdef".to_owned(),
             cluster_id: lab.cluster_id.clone(),
             quota_groups: BTreeMap::new(),
@@ -193,6 +194,7 @@ fn types_of(settings: &LabSettings) -> BTreeMap<InstanceTypeName, Arc<InstanceTy
     let of = |one: &lab::InstanceType| InstanceType {
         name: one.name.as_str().into(),
         provider_type: one.provider_type.clone(),
+        image: None,
         vcpus: one.vcpus,
         ram_bytes: one.ram,
         included_scratch_bytes: one.scratch,

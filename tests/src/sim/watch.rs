@@ -53,12 +53,11 @@ impl Machines {
             if self.silent_until(&address)?.is_some() {
                 std::future::pending::<()>().await;
             }
-            let sudo = !self.login.sudo().is_empty();
+            let by_sudo = !self.login.sudo().is_empty();
+            let user = if by_sudo { "root" } else { &self.user };
             let opened = self
                 .wires
-                .reach_world("watch", |world, now| {
-                    world.open_watch(&address, &self.user, sudo, now)
-                })
+                .reach_world("watch", |world, now| world.open_watch(&address, user, now))
                 .await;
             self.wires.sleep(1).await;
             opened.ok_or(Broken::Disconnected)

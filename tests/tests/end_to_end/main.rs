@@ -10,6 +10,7 @@ mod deployment;
 mod dispatch_lock;
 mod exit_codes;
 mod health;
+mod images_and_users;
 mod loopback;
 mod real_machines;
 mod recordings;

@@ -56,6 +56,7 @@ fn types() -> InstanceTypes {
     let make = |cores: u32| InstanceType {
         name: format!("type{cores}").as_str().into(),
         provider_type: format!("lab.{cores}"),
+        image: None,
         vcpus: cores,
         ram_bytes: u64::from(cores) << 31,
         included_scratch_bytes: u64::from(cores) << 31,

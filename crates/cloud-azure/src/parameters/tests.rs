@@ -162,6 +162,7 @@ fn a8_added_scratch_is_refused_when_the_configuration_is_read() {
     let mut instance_type = InstanceType {
         name: "big".into(),
         provider_type: "Standard_D4s_v3".to_owned(),
+        image: None,
         vcpus: 4,
         ram_bytes: 1 << 34,
         included_scratch_bytes: 0,

@@ -239,6 +239,7 @@ impl Hooks for Memory {
             instance_type: InstanceType {
                 name: "small".into(),
                 provider_type: "memory.1".to_owned(),
+                image: None,
                 vcpus: 1,
                 ram_bytes: 1 << 30,
                 included_scratch_bytes: 0,

@@ -218,6 +218,7 @@ pub(super) fn order(provider_type: &str, secret: &str) -> CreateOrder {
         instance_type: InstanceType {
             name: "a type".into(),
             provider_type: provider_type.to_owned(),
+            image: None,
             vcpus: 2,
             ram_bytes: 4 << 30,
             included_scratch_bytes: 10 << 30,

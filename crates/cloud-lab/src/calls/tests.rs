@@ -78,6 +78,7 @@ fn order() -> CreateOrder {
         instance_type: InstanceType {
             name: "two".into(),
             provider_type: "lab.2".to_owned(),
+            image: None,
             vcpus: 2,
             ram_bytes: 4 << 30,
             included_scratch_bytes: 0,

@@ -69,6 +69,7 @@ fn order(pairs: &[(&str, &str)]) -> CreateOrder {
         instance_type: InstanceType {
             name: "small".into(),
             provider_type: "m5".to_owned(),
+            image: None,
             vcpus: 1,
             ram_bytes: 1 << 30,
             included_scratch_bytes: 0,

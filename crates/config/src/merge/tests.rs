@@ -147,6 +147,8 @@ PostgreSQL: {Connection: {host: db, sslmode: disable}}
         "/Containers/CloudVMs/FormerInstanceSetIDs".into(),
         json!([]),
     );
+    expected.insert("/Containers/CloudVMs/RunnerUser".into(), json!(""));
+    expected.insert("/Containers/CloudVMs/AllowedImages".into(), json!({}));
     let (merged, told) = merged(text);
     assert_eq!(told, Vec::<String>::new());
     let actual = leaves(&merged);

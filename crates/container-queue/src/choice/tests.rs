@@ -22,6 +22,7 @@ fn types(text: &str) -> BTreeMap<InstanceTypeName, Arc<InstanceType>> {
                 name: name.clone(),
                 provider_type: words[0].to_owned(),
                 price: number(1),
+                image: None,
                 vcpus: number(2) as u32,
                 ram_bytes: (number(3) * GIB as f64) as u64,
                 included_scratch_bytes: (number(4) * GIB as f64) as u64,
@@ -56,6 +57,7 @@ fn want(vcpus: u32, ram_gib: u64, scratch_gib: u64) -> Want {
         },
         gpu: GpuNeeds::default(),
         preemptible: false,
+        image: None,
         ram_asked_bytes: ram_gib * GIB - 550 * MIB,
         tmp_asked_bytes: scratch_gib * GIB,
     }

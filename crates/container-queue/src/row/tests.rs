@@ -31,7 +31,7 @@ fn a_row_of_the_queue_is_read_to_the_last_digit() {
             "locked_by_uuid":null,"something_new":{"a":1}}"#,
         expect![[r#"
             zzzzz-dz642-000000000000001 Queued 1125899906842624001 None
-            ContainerRequest { constraints: Constraints { api: true, vcpus: 2, ram_bytes: 1073741824, keep_cache_ram_bytes: 5, keep_cache_disk_bytes: 6, gpu: GpuNeeds { stack: "cuda", driver_version: "12.2", hardware_targets: ["8.0"], device_count: 1, vram_bytes: 7 } }, parameters: Parameters { partitions: None, preemptible: true, max_run_secs: 60, supervisor: true }, container_image: "d41d8cd98f00b204e9800998ecf8427e+342", created_at: Some(2026-11-22T11:31:25.90496455Z) }"#]],
+            ContainerRequest { constraints: Constraints { api: true, vcpus: 2, ram_bytes: 1073741824, keep_cache_ram_bytes: 5, keep_cache_disk_bytes: 6, gpu: GpuNeeds { stack: "cuda", driver_version: "12.2", hardware_targets: ["8.0"], device_count: 1, vram_bytes: 7 }, vm_image: None }, parameters: Parameters { partitions: None, preemptible: true, max_run_secs: 60, supervisor: true }, container_image: "d41d8cd98f00b204e9800998ecf8427e+342", created_at: Some(2026-11-22T11:31:25.90496455Z) }"#]],
     );
 }
 
@@ -41,7 +41,7 @@ fn missing_fields_and_nulls_mean_zero() {
         r#"{"uuid":"c1","state":"Locked","priority":null,"runtime_constraints":null,"locked_by_uuid":"t1","created_at":7}"#,
         expect![[r#"
             c1 Locked 0 Some("t1")
-            ContainerRequest { constraints: Constraints { api: false, vcpus: 0, ram_bytes: 0, keep_cache_ram_bytes: 0, keep_cache_disk_bytes: 0, gpu: GpuNeeds { stack: "", driver_version: "", hardware_targets: [], device_count: 0, vram_bytes: 0 } }, parameters: Parameters { partitions: None, preemptible: false, max_run_secs: 0, supervisor: false }, container_image: "", created_at: None }"#]],
+            ContainerRequest { constraints: Constraints { api: false, vcpus: 0, ram_bytes: 0, keep_cache_ram_bytes: 0, keep_cache_disk_bytes: 0, gpu: GpuNeeds { stack: "", driver_version: "", hardware_targets: [], device_count: 0, vram_bytes: 0 }, vm_image: None }, parameters: Parameters { partitions: None, preemptible: false, max_run_secs: 0, supervisor: false }, container_image: "", created_at: None }"#]],
     );
 }
 

@@ -125,8 +125,8 @@ impl Entry {
         }
     }
 
-    /// Works out needs and types. What is to be told, if it can run nowhere and that was not known.
-    pub(super) fn size(&mut self, id: &ContainerId, chooser: &mut Chooser) -> Option<Fact> {
+    /// Works out needs and types, and tells what was not known: that it can run nowhere, or with another image.
+    pub(super) fn size(&mut self, id: &ContainerId, chooser: &mut Chooser, facts: &mut Vec<Fact>) {
         let mut problem = None;
         let mut impossible = None;
         match (&self.request_problem, &self.mounts) {
@@ -163,17 +163,26 @@ impl Entry {
                 }
             }
         }
+        let image_remark = chooser.image_remark(&self.request);
+        if self.details.image_remark != image_remark {
+            facts.extend(image_remark.clone().map(|remark| Fact::ImageNotAllowed {
+                id: id.clone(),
+                remark,
+            }));
+            Arc::make_mut(&mut self.details).image_remark = image_remark;
+        }
         if self.details.problem != problem {
             Arc::make_mut(&mut self.details).problem = problem;
         }
         if self.impossible == impossible {
-            return None;
+            return;
         }
         self.impossible = impossible;
-        self.impossible.clone().map(|reason| Fact::Impossible {
+        let reason = self.impossible.clone();
+        facts.extend(reason.map(|reason| Fact::Impossible {
             id: id.clone(),
             reason,
-        })
+        }));
     }
 
     /// What the planner sees of it, if anything yet.
@@ -234,5 +243,6 @@ fn details_of(request: &ContainerRequest, locked_by: Option<String>) -> Details 
         container_image: request.container_image.clone(),
         locked_by,
         problem: None,
+        image_remark: None,
     }
 }

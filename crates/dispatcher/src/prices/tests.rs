@@ -48,6 +48,7 @@ fn spot(id: &str) -> (InstanceId, Arc<InstanceType>) {
     let instance_type = InstanceType {
         name: "spot".into(),
         provider_type: "m.small".to_owned(),
+        image: None,
         vcpus: 1,
         ram_bytes: 1,
         included_scratch_bytes: 0,

@@ -1,7 +1,7 @@
 //! The programs that a virtual machine has.
 
 use super::{
-    Ailment, SECRET_FILE, runner_commands,
+    Ailment, SECRET_FILE, runner_commands, scripts,
     shell::{Outcome, Shell},
 };
 
@@ -16,12 +16,12 @@ pub(crate) fn run(shell: &mut Shell<'_, '_>, words: &[String], stdin: &[u8]) -> 
         ("false", _) => Outcome::status(1),
         ("sudo", arguments) => sudo(shell, arguments, stdin),
         ("sh" | "bash" | "/bin/sh" | "/bin/bash", ["-c", script, ..]) => {
-            let root = shell.root;
-            shell.nested(root, |inner| inner.script(script, stdin))
+            let user = shell.user.clone();
+            shell.nested(&user, |inner| inner.script(script, stdin))
         }
         ("sh" | "bash" | "/bin/sh" | "/bin/bash", ["-e" | "-ec", script, ..]) => {
-            let root = shell.root;
-            shell.nested(root, |inner| {
+            let user = shell.user.clone();
+            shell.nested(&user, |inner| {
                 inner.stop_on_error = true;
                 inner.script(script, stdin)
             })
@@ -97,8 +97,8 @@ pub(crate) fn run(shell: &mut Shell<'_, '_>, words: &[String], stdin: &[u8]) -> 
             secs.parse::<f64>()
                 .map_or(0, |secs| (secs.max(0.0) * 1000.0) as u64),
         ),
-        ("id", ["-u"]) => Outcome::out(if shell.root { "0\n" } else { "1000\n" }),
-        ("whoami", []) => Outcome::out(if shell.root { "root\n" } else { "crunch\n" }),
+        ("id", ["-u"]) => Outcome::out(if shell.is_root() { "0\n" } else { "1000\n" }),
+        ("whoami", []) | ("id", ["-un"]) => Outcome::out(format!("{}\n", shell.user)),
         ("hostname", []) => Outcome::out(format!("{}\n", shell.vm.instance)),
         ("systemctl", ["is-system-running"]) => boot_probe(shell),
         (program, arguments) => runner(shell, program, arguments, stdin),
@@ -106,15 +106,20 @@ pub(crate) fn run(shell: &mut Shell<'_, '_>, words: &[String], stdin: &[u8]) -> 
 }
 
 fn sudo(shell: &mut Shell<'_, '_>, arguments: &[&str], stdin: &[u8]) -> Outcome {
-    let command: Vec<String> = arguments
-        .iter()
-        .skip_while(|word| **word == "-n")
-        .map(|word| (*word).to_owned())
-        .collect();
+    let (user, command) = scripts::sudo_to(arguments);
+    if !shell.knows(user) {
+        return Outcome::failed(
+            1,
+            format!(
+                "sudo: unknown user {user}\nsudo: error initializing audit plugin sudoers_audit"
+            ),
+        );
+    }
     if command.is_empty() {
         return Outcome::failed(1, "usage: sudo command");
     }
-    shell.nested(true, |inner| inner.simple(&command, stdin))
+    let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
+    shell.nested(user, |inner| inner.simple(&command, stdin))
 }
 
 /// A machine whose boot probe fails says what a systemd that is not done says.
@@ -133,7 +138,7 @@ fn cat(shell: &mut Shell<'_, '_>, paths: &[&str]) -> Outcome {
     let mut outcome = Outcome::default();
     for path in paths {
         match shell.vm.files.get(path) {
-            Some(file) if !shell.root && file.mode & 0o004 == 0 => {
+            Some(file) if !shell.is_root() && file.mode & 0o004 == 0 => {
                 return Outcome::failed(1, format!("cat: {path}: Permission denied"));
             }
             Some(file) => outcome

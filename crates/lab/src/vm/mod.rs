@@ -139,6 +139,8 @@ pub struct Vm {
     pub(crate) files: Files,
     pub(crate) luck: Luck,
     pub(crate) next_pid: u32,
+    /// Who ran the runner first: the lock of its directory is that user's, and nobody else can take it.
+    pub(crate) lock_owner: Option<String>,
 }
 
 impl Vm {
@@ -168,6 +170,7 @@ impl Vm {
             files: Files::default(),
             luck,
             next_pid: 1000,
+            lock_owner: None,
         }
     }
 
@@ -248,10 +251,7 @@ impl Vm {
         if self.luck.chance(surroundings.vm.hang_rate) {
             return (Execution::hanging(), Vec::new());
         }
-        let (outcome, effects) = match user {
-            "root" => self.run_as_root(command, stdin, surroundings),
-            _ => shell::run(self, command, stdin, false, surroundings),
-        };
+        let (outcome, effects) = shell::run(self, command, stdin, user, surroundings);
         let execution = Execution {
             exit: Exit::Status(outcome.status),
             stdout: outcome.stdout,
@@ -267,7 +267,12 @@ impl Vm {
         stdin: &[u8],
         surroundings: &Surroundings<'_>,
     ) -> (shell::Outcome, Vec<Effect>) {
-        shell::run(self, command, stdin, true, surroundings)
+        shell::run(self, command, stdin, "root", surroundings)
+    }
+
+    /// Whether a user may read the locks of runners.
+    pub(crate) fn may_read_locks(&self, user: &str) -> bool {
+        user == "root" || self.lock_owner.as_deref() == Some(user)
     }
 }
 

@@ -21,10 +21,18 @@ pub(crate) fn run(shell: &mut Shell<'_, '_>, arguments: &[&str], stdin: &[u8]) -
                 .unwrap_or(word)
         })
         .collect();
-    if !shell.root {
+    let user = shell.user.clone();
+    let owner = shell.vm.lock_owner.get_or_insert_with(|| user.clone());
+    if *owner != user {
         return Outcome::failed(
             1,
             "crunch-run: open /var/lock/crunch-run-all.lock: permission denied",
+        );
+    }
+    if flags.first() == Some(&"detach") && !shell.may_use_docker() {
+        return complain(
+            shell,
+            format!("crunch-run: {user} may not use /var/run/docker.sock"),
         );
     }
     match (flags.as_slice(), arguments) {

@@ -1,4 +1,4 @@
-//! The dispatcher's own two scripts, recognised by their markers (`docs/reference/scripts.md`).
+//! The dispatcher's own scripts, recognised by their markers (`docs/reference/scripts.md`).
 
 use md5::{Digest, Md5};
 
@@ -13,7 +13,7 @@ use super::{
 const MARKER: &str = ": arvados-dispatch ";
 
 /// What a command line needs of the one who carries it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// It reads its standard input to the end, then answers.
     ReadsInput,
@@ -21,17 +21,25 @@ pub enum Kind {
     NeedsNothing,
     /// It speaks in lines until its standard input ends: the exit watch. Whether it may read the locks.
     Watch {
-        /// By `sudo`.
-        sudo: bool,
+        /// Whom it runs as by `sudo`; none: the login.
+        user: Option<String>,
     },
 }
 
 /// What this command line needs.
 pub fn kind_of(command: &str) -> Kind {
     let words = words::simple(command).unwrap_or_default();
-    let sudo = words.first().is_some_and(|word| word == "sudo");
-    match of(if sudo { &words[1..] } else { &words }) {
-        Some(Script::Watch) => Kind::Watch { sudo },
+    let all: Vec<&str> = words.iter().map(String::as_str).collect();
+    let (user, command) = match all.split_first() {
+        Some((&"sudo", arguments)) => {
+            let (user, command) = sudo_to(arguments);
+            (Some(user.to_owned()), command)
+        }
+        _ => (None, all.as_slice()),
+    };
+    match of(&words[words.len() - command.len()..]) {
+        Some(Script::Watch) => Kind::Watch { user },
+        Some(Script::User(_)) => Kind::NeedsNothing,
         Some(_) => Kind::ReadsInput,
         None if words
             .iter()
@@ -44,12 +52,26 @@ pub fn kind_of(command: &str) -> Kind {
     }
 }
 
+/// Whom `sudo` with these arguments runs a command as, and the command.
+pub(crate) fn sudo_to<'a, 'w>(arguments: &'a [&'w str]) -> (&'w str, &'a [&'w str]) {
+    let (mut user, mut rest) = ("root", arguments);
+    loop {
+        match rest {
+            ["-n" | "-H", more @ ..] => rest = more,
+            ["-u", name, more @ ..] => (user, rest) = (*name, more),
+            _ => return (user, rest),
+        }
+    }
+}
+
 /// One of the scripts, with its arguments.
 pub(crate) enum Script {
     /// Deployment: MD5 and directory.
     Deploy(Option<String>, Option<String>),
     /// The exit watch.
     Watch,
+    /// The check of the runners' user: who that is.
+    User(Option<String>),
     /// A marker that nobody knows.
     Unknown,
 }
@@ -66,6 +88,7 @@ pub(crate) fn of(words: &[String]) -> Option<Script> {
     Some(match marker {
         "deploy v1" => Script::Deploy(rest.get(1).cloned(), rest.get(2).cloned()),
         "watch v1" => Script::Watch,
+        "user v1" => Script::User(rest.get(1).cloned()),
         _ => Script::Unknown,
     })
 }
@@ -79,11 +102,29 @@ impl Script {
             }
             // As a whole command line it is a line channel of the world's; here, its standard input has ended.
             Script::Watch => Outcome::default(),
+            Script::User(user) => check_user(shell, user.as_deref().unwrap_or_default()),
             Script::Unknown => {
                 Outcome::failed(127, "sh: an arvados-dispatch script of an unknown version")
             }
         }
     }
+}
+
+/// What the check of the runners' user says.
+fn check_user(shell: &Shell<'_, '_>, user: &str) -> Outcome {
+    let me = &shell.user;
+    let owner = shell.vm.lock_owner.as_deref();
+    if me != user {
+        return Outcome::failed(4, format!("this runs as {me} and not as {user}"));
+    }
+    if owner.is_some_and(|owner| owner != user) {
+        let file = "/var/lock/crunch-run-all.lock";
+        return Outcome::failed(4, format!("{file} belongs to another user than {user}"));
+    }
+    if !shell.may_use_docker() {
+        return Outcome::failed(4, format!("{user} may not use /var/run/docker.sock"));
+    }
+    Outcome::default()
 }
 
 /// The effects of the deployment script, in its order.
@@ -99,7 +140,10 @@ fn deploy(shell: &mut Shell<'_, '_>, md5: &str, directory: &str, stdin: &[u8]) -
             format!("mkdir: cannot create directory '{directory}': Read-only file system"),
         );
     }
-    if !shell.root && !directory.starts_with("/tmp/") && !directory.starts_with("/home/crunch/") {
+    if !shell.is_root()
+        && !directory.starts_with("/tmp/")
+        && !directory.starts_with("/home/crunch/")
+    {
         return Outcome::failed(
             1,
             format!("mkdir: cannot create directory '{directory}': Permission denied"),

@@ -61,7 +61,7 @@ pub(crate) fn run(
     vm: &mut Vm,
     script: &str,
     stdin: &[u8],
-    root: bool,
+    user: &str,
     surroundings: &Surroundings<'_>,
 ) -> (Outcome, Vec<Effect>) {
     let mut effects = Vec::new();
@@ -69,7 +69,7 @@ pub(crate) fn run(
         vm,
         surroundings,
         effects: &mut effects,
-        root,
+        user: user.to_owned(),
         umask: 0o022,
         stop_on_error: false,
         stop: false,
@@ -83,7 +83,8 @@ pub(crate) struct Shell<'a, 'b> {
     pub(crate) vm: &'a mut Vm,
     pub(crate) surroundings: &'a Surroundings<'b>,
     pub(crate) effects: &'a mut Vec<Effect>,
-    pub(crate) root: bool,
+    /// Whom it runs as.
+    pub(crate) user: String,
     pub(crate) umask: u32,
     pub(crate) stop_on_error: bool,
     /// Set by `exit`, and by an error under `set -e`.
@@ -91,6 +92,20 @@ pub(crate) struct Shell<'a, 'b> {
 }
 
 impl Shell<'_, '_> {
+    pub(crate) fn is_root(&self) -> bool {
+        self.user == "root"
+    }
+
+    /// Whether the image knows a user.
+    pub(crate) fn knows(&self, user: &str) -> bool {
+        matches!(user, "root" | "crunch") || self.surroundings.vm.runner_users.contains(user)
+    }
+
+    /// Whether its user may use Docker.
+    pub(crate) fn may_use_docker(&self) -> bool {
+        self.is_root() || self.surroundings.vm.runner_users.contains(&self.user)
+    }
+
     /// A whole script.
     pub(crate) fn script(&mut self, text: &str, stdin: &[u8]) -> Outcome {
         let tokens = match tokens(text) {
@@ -107,14 +122,14 @@ impl Shell<'_, '_> {
     /// The command after `sudo`, or after `sh -c`, in a shell of its own.
     pub(crate) fn nested(
         &mut self,
-        root: bool,
+        user: &str,
         act: impl FnOnce(&mut Shell<'_, '_>) -> Outcome,
     ) -> Outcome {
         let mut inner = Shell {
             vm: &mut *self.vm,
             surroundings: self.surroundings,
             effects: &mut *self.effects,
-            root,
+            user: user.to_owned(),
             umask: self.umask,
             stop_on_error: false,
             stop: false,
@@ -305,7 +320,7 @@ impl Shell<'_, '_> {
     /// Writes a file, as `>` and `>>` do.
     pub(crate) fn write(&mut self, path: &str, content: &[u8], append: bool) -> Result<(), String> {
         let system = ["/var/run/", "/run/", "/etc/", "/usr/", "/root/"];
-        if !self.root && system.iter().any(|directory| path.starts_with(directory)) {
+        if !self.is_root() && system.iter().any(|directory| path.starts_with(directory)) {
             return Err(format!("{path}: Permission denied"));
         }
         if !self.vm.files.has_parent(path) {

@@ -292,14 +292,79 @@ fn a_command_line_says_what_it_needs_of_its_carrier() {
         ("sudo sh -c 'cat > /x'", Kind::ReadsInput),
         (
             "sudo sh -c ': arvados-dispatch watch v1\nx' n /var/lock",
-            Kind::Watch { sudo: true },
+            Kind::Watch {
+                user: Some("root".into()),
+            },
+        ),
+        (
+            "sudo -H -u worker sh -c ': arvados-dispatch watch v1\nx' n /var/lock",
+            Kind::Watch {
+                user: Some("worker".into()),
+            },
+        ),
+        ("sudo -H -u worker crunch-run --list", Kind::NeedsNothing),
+        (
+            "sudo -H -u worker sh -c ': arvados-dispatch user v1\nx' n worker docker",
+            Kind::NeedsNothing,
         ),
         (
             "sh -c ': arvados-dispatch watch v1\nx' n /var/lock",
-            Kind::Watch { sudo: false },
+            Kind::Watch { user: None },
         ),
     ];
     for (command, kind) in table {
         assert_eq!(kind_of(command), kind, "{command}");
     }
+}
+
+#[test]
+fn runners_are_whose_they_were_first_and_need_docker() {
+    const CHECK: &str = "sh -c ': arvados-dispatch user v1\nx' n";
+    let said = |bench: &mut Bench, login: &str, command: &str| {
+        let (execution, _) = bench.run(login, command, b"");
+        let Exit::Status(status) = execution.exit else {
+            panic!("{command}: {execution:?}");
+        };
+        format!("{status} {}", String::from_utf8_lossy(&execution.stderr))
+    };
+    let mut bench = Bench::booted();
+    bench.knobs.runner_users.insert("worker".into());
+    let as_worker = |command: &str| format!("sudo -H -u worker {command}");
+    assert_eq!(said(&mut bench, "crunch", &as_worker("whoami")), "0 ");
+    let nobody = said(&mut bench, "crunch", "sudo -H -u nobody true");
+    assert!(
+        nobody.starts_with("1 sudo: unknown user nobody"),
+        "{nobody}"
+    );
+    for (command, answer) in [
+        (
+            format!("{CHECK} crunch docker"),
+            "4 crunch may not use /var/run/docker.sock\n",
+        ),
+        (
+            format!("{CHECK} worker docker"),
+            "4 this runs as crunch and not as worker\n",
+        ),
+        (as_worker(&format!("{CHECK} worker docker")), "0 "),
+        (as_worker("crunch-run --list"), "0 "),
+    ] {
+        assert_eq!(said(&mut bench, "crunch", &command), answer, "{command}");
+    }
+    // From here on its lock is worker's.
+    let denied = "1 crunch-run: open /var/lock/crunch-run-all.lock: permission denied\n";
+    for command in ["crunch-run --list", "sudo crunch-run --list"] {
+        assert_eq!(said(&mut bench, "crunch", command), denied, "{command}");
+    }
+    let mut roots = Bench::booted();
+    roots.knobs.runner_users.insert("worker".into());
+    roots.check("crunch", "sudo crunch-run --list", 0, "");
+    let check = said(
+        &mut roots,
+        "crunch",
+        &as_worker(&format!("{CHECK} worker docker")),
+    );
+    assert!(
+        check.ends_with("belongs to another user than worker\n"),
+        "{check}"
+    );
 }

@@ -232,10 +232,7 @@ fn an_exit_watch_prints_each_container_once_its_lock_is_free() {
     stage.lock(&uuid);
     stage.start(&address, &uuid);
     let now = stage.now();
-    let watch = stage
-        .world
-        .open_watch(&address, "crunch", true, now)
-        .unwrap();
+    let watch = stage.world.open_watch(&address, "root", now).unwrap();
     for line in [uuid.as_str(), "zzzzz-dz642-unknown", "no/uuid"] {
         stage.world.watch_line(watch, line, now);
     }

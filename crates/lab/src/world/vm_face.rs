@@ -19,7 +19,8 @@ const LATE_START_MS: Span = Span::between(1000, 6000);
 /// One exit watch.
 pub(crate) struct Watch {
     pub(crate) instance: String,
-    sudo: bool,
+    /// It may read the locks.
+    reads: bool,
     waits_for: BTreeSet<String>,
 }
 
@@ -252,17 +253,18 @@ impl World {
         }
     }
 
-    /// Opens an exit watch on a machine (`docs/reference/scripts.md`); its number. None if the machine is not there.
-    pub fn open_watch(&mut self, address: &str, user: &str, sudo: bool, now: Now) -> Option<u64> {
+    /// Opens an exit watch on a machine (`docs/reference/scripts.md`), as this user; its number. None if the machine is
+    /// not there.
+    pub fn open_watch(&mut self, address: &str, user: &str, now: Now) -> Option<u64> {
         self.advance(now);
-        let instance = self.vm_at(address).filter(|vm| vm.up)?.instance.clone();
+        let vm = self.vm_at(address).filter(|vm| vm.up)?;
+        let (instance, reads) = (vm.instance.clone(), vm.may_read_locks(user));
         self.watches_opened += 1;
-        let sudo = sudo || user == "root";
         self.watches.insert(
             self.watches_opened,
             Watch {
                 instance,
-                sudo,
+                reads,
                 waits_for: BTreeSet::new(),
             },
         );
@@ -281,7 +283,7 @@ impl World {
             .is_some_and(|vm| vm.runners.contains_key(line));
         let uuid_like =
             !line.is_empty() && line.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        let answer = match (uuid_like, held, open.sudo) {
+        let answer = match (uuid_like, held, open.reads) {
             (false, ..) => "! not a container's UUID".to_owned(),
             (true, true, false) => format!("! {line}: cannot watch its lock"),
             (true, false, _) => line.to_owned(),

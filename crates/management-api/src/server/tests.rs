@@ -56,6 +56,7 @@ impl Backend for Fake {
             worker_state: WorkerState::Booting,
             idle_behavior: IdleBehavior::Run,
             remark: None,
+            image: None,
         }]
     }
 

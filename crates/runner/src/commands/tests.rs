@@ -63,6 +63,78 @@ fn root_needs_no_sudo_and_an_installed_runner_is_called_as_configured() {
 }
 
 #[test]
+fn runners_of_another_user_are_called_as_that_user_and_only_the_secret_as_root() {
+    let check = |login: &str, user: &str, expect: expect_test::Expect| {
+        let login = Login::new(login).with_runner(UserName::parse(user));
+        let installed = RunnerCommand::Installed("crunch-run".to_owned());
+        let commands = RunnerCommands::new(&installed, &login, "docker", &[]);
+        let path = DeployPath::new("/d", MD5);
+        let script = |line: String| {
+            let (before, _) = line.split_once("sh -c").expect("a script");
+            format!("{before}sh -c …")
+        };
+        let lines = [
+            login.secret_command(),
+            commands.list(true),
+            commands.start(&ContainerId::from("c1")),
+            commands.kill(&ContainerId::from("c1"), 15),
+            script(crate::deploy_script(&login, &path)),
+            script(crate::watch_script(&login, "/var/lock")),
+            crate::user_check_script(&login, "docker").map_or("-".to_owned(), script),
+        ];
+        expect.assert_eq(&lines.join("\n"));
+    };
+    check(
+        "crunch",
+        "worker",
+        expect![[r#"
+            sudo cat /var/run/arvados-instance-secret
+            sudo -H -u worker crunch-run --list --stdin-prices
+            sudo -H -u worker crunch-run --detach --stdin-config '--runtime-engine=docker' 'c1'
+            sudo -H -u worker crunch-run --kill 15 c1
+            sudo -H -u worker sh -c …
+            sudo -H -u worker sh -c …
+            sudo -H -u worker sh -c …"#]],
+    );
+    check(
+        "crunch",
+        "crunch",
+        expect![[r#"
+        sudo cat /var/run/arvados-instance-secret
+        crunch-run --list --stdin-prices
+        crunch-run --detach --stdin-config '--runtime-engine=docker' 'c1'
+        crunch-run --kill 15 c1
+        sh -c …
+        sh -c …
+        sh -c …"#]],
+    );
+    check(
+        "root",
+        "worker",
+        expect![[r#"
+        cat /var/run/arvados-instance-secret
+        sudo -H -u worker crunch-run --list --stdin-prices
+        sudo -H -u worker crunch-run --detach --stdin-config '--runtime-engine=docker' 'c1'
+        sudo -H -u worker crunch-run --kill 15 c1
+        sudo -H -u worker sh -c …
+        sudo -H -u worker sh -c …
+        sudo -H -u worker sh -c …"#]],
+    );
+    check(
+        "crunch",
+        "root",
+        expect![[r#"
+        sudo cat /var/run/arvados-instance-secret
+        sudo crunch-run --list --stdin-prices
+        sudo crunch-run --detach --stdin-config '--runtime-engine=docker' 'c1'
+        sudo crunch-run --kill 15 c1
+        sudo sh -c …
+        sudo sh -c …
+        -"#]],
+    );
+}
+
+#[test]
 fn the_boot_probe_is_sent_as_it_is_and_true_if_there_is_none() {
     assert_eq!(
         boot_probe("systemctl is-system-running"),

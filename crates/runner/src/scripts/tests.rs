@@ -1,6 +1,7 @@
 //! The scripts, run for real under the shells that are on this host.
 
 mod deploy;
+mod user;
 mod watch;
 
 use std::{

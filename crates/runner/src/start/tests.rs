@@ -24,6 +24,7 @@ fn small(preemptible: bool, stack: &str) -> InstanceType {
     InstanceType {
         name: "small".into(),
         provider_type: "m5.small".to_owned(),
+        image: None,
         vcpus: 8,
         ram_bytes: 2 << 30,
         included_scratch_bytes: 100_000_000_000,

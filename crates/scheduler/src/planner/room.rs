@@ -110,6 +110,7 @@ mod tests {
         Room::empty(&InstanceType {
             name: "t".into(),
             provider_type: "t".into(),
+            image: None,
             vcpus,
             ram_bytes: 8 * GIB,
             included_scratch_bytes: 8 * GIB,

@@ -1,6 +1,7 @@
 //! Situations and the plans they lead to (facts §6.2, S1–S39 and the K numbers that concern the planner).
 
 mod answering;
+mod images;
 mod orders;
 mod properties;
 mod quota;

@@ -35,6 +35,7 @@ fn instance_type(name: &str) -> Arc<InstanceType> {
     Arc::new(InstanceType {
         name: name.into(),
         provider_type: name.to_owned(),
+        image: None,
         vcpus: 2,
         ram_bytes: 8 << 30,
         included_scratch_bytes: 0,

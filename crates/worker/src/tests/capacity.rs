@@ -55,6 +55,7 @@ fn capacity_is_held_by_type_and_market_or_by_group() {
             1.000s create-fails w1 type
                 w1 creation failed: type (Capacity(Type), 1s)
                 hold small: capacity until 61.000s
+                hold small@rocky: capacity until 61.000s
             1.000s create small
                 create small refused: capacity: type
             1.000s create spot
@@ -72,6 +73,7 @@ fn capacity_is_held_by_type_and_market_or_by_group() {
                 hold a1: capacity until Some(62.000s)
                 hold a2: capacity until Some(62.000s)
                 hold small: capacity until Some(61.000s)
+                hold small@rocky: capacity until Some(61.000s)
                 limit Some(8)
             36.000s tick
                 w2 creation unsure: no answer
@@ -81,6 +83,7 @@ fn capacity_is_held_by_type_and_market_or_by_group() {
               > list
             61.000s tick
                 hold small: capacity ended
+                hold small@rocky: capacity ended
             62.000s tick
                 hold a1: capacity ended
                 hold a2: capacity ended
@@ -116,6 +119,7 @@ fn orders_of_a_held_type_that_have_not_been_sent_are_dropped() {
                 w1 creation failed: type (Capacity(Type), 1s)
                 w3 creation dropped: capacity: type
                 hold small: capacity until 61.000s
+                hold small@rocky: capacity until 61.000s
               > create w4 big
         "#]],
     );

@@ -66,6 +66,7 @@ pub(crate) fn settings() -> Settings {
         max_instances: Some(8),
         kill_after_term: None,
         deploy_runner: true,
+        runner_user: None,
         tag_key_prefix: "P".to_owned(),
         resource_tags: BTreeMap::from([("team".to_owned(), "blue".to_owned())]),
         max_price_per_hour: None,
@@ -87,6 +88,7 @@ pub(crate) fn types() -> BTreeMap<InstanceTypeName, Arc<InstanceType>> {
     let make = |name: &str, provider_type: &str, preemptible, gpus| InstanceType {
         name: name.into(),
         provider_type: provider_type.to_owned(),
+        image: None,
         vcpus: 4,
         ram_bytes: 8 << 30,
         included_scratch_bytes: 1 << 40,
@@ -100,6 +102,7 @@ pub(crate) fn types() -> BTreeMap<InstanceTypeName, Arc<InstanceType>> {
     };
     [
         make("small", "m.small", false, 0),
+        make("small", "m.small", false, 0).with_image("rocky", "img-9"),
         make("big", "m.big", false, 0),
         make("spot", "m.small", true, 0),
         make("gpu4", "g.x4", false, 4),
@@ -514,6 +517,8 @@ fn listed(word: &str) -> ListedInstance {
             "secret" => "PInstanceSecret",
             "set" => "PInstanceSetID",
             "gpus" => "PGPUs",
+            "image" => "PVMImage",
+            "user" => "PRunnerUser",
             _ => panic!("no such tag: {tag}"),
         };
         tags.insert(key.to_owned(), value.to_owned());

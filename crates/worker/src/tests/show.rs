@@ -9,8 +9,18 @@ pub(crate) fn action(action: &Action) -> String {
         Action::Create {
             worker,
             instance_type,
+            tags,
             ..
-        } => format!("create {worker} {}", instance_type.name),
+        } => {
+            let of_ours = ["PInstanceType", "PVMImage", "PRunnerUser"];
+            let mut shown = format!("create {worker} {}", instance_type.name);
+            if tags.contains_key("PVMImage") || tags.contains_key("PRunnerUser") {
+                for key in of_ours.iter().filter(|key| tags.contains_key(**key)) {
+                    shown.push_str(&format!(" {key}={}", tags[*key]));
+                }
+            }
+            shown
+        }
         Action::Destroy {
             worker, instance, ..
         } => format!("destroy {worker} {instance}"),
@@ -19,14 +29,17 @@ pub(crate) fn action(action: &Action) -> String {
             worker,
             address,
             secret,
+            runner_user,
             ..
         } => {
+            let user = runner_user.as_ref();
+            let user = user.map_or_else(String::new, |user| format!(" for {user}"));
             let secret = if secret.is_some() {
                 ""
             } else {
                 " without secret"
             };
-            format!("attach {worker} {address}{secret}")
+            format!("attach {worker} {address}{secret}{user}")
         }
         Action::Detach { worker } => format!("detach {worker}"),
         Action::Probe { worker, order, .. } => {

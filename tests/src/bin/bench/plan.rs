@@ -55,6 +55,7 @@ fn types() -> InstanceTypes {
             let instance_type = InstanceType {
                 name: name.as_str().into(),
                 provider_type: name.clone(),
+                image: None,
                 vcpus: size * 4,
                 ram_bytes: u64::from(size) * 16 * GIB,
                 included_scratch_bytes: 200 * GIB,

@@ -44,6 +44,7 @@ impl Backend for OneInstance {
             worker_state: WorkerState::Idle,
             idle_behavior: IdleBehavior::Run,
             remark: None,
+            image: None,
         }]
     }
 

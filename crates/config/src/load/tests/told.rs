@@ -229,3 +229,41 @@ fn a_cluster_that_is_there_twice_is_not_taken_for_two() {
         "{told}"
     );
 }
+
+#[test]
+fn images_and_runner_users_that_cannot_be_meant_are_told() {
+    check_told(
+        &with_cloud_vms(
+            "RunnerUser: \"a; reboot\"\nAllowedImages: {rocky: ami-9, \"no blanks\": ami-8, empty: \"\"}\n",
+        )
+        .replace("small: {", "\"small@rocky\": {VCPUs: 1, RAM: 1GiB, Price: 1}, small: {"),
+        expect![[r#"
+            config.yml:11: error: Clusters.zzzzz.Containers.CloudVMs.RunnerUser = "a; reboot": is not a user's name; write the name of a user of the image, as in crunch, or leave it out for root
+            config.yml:12: error: Clusters.zzzzz.Containers.CloudVMs.AllowedImages."no blanks": is not a name for an image; use letters, digits, `_`, `-` and `.`, at most 64
+            config.yml:12: error: Clusters.zzzzz.Containers.CloudVMs.AllowedImages.empty: is empty; write what the driver calls the image, as in ImageID
+            config.yml:13: error: Clusters.zzzzz.InstanceTypes."small@rocky": is what the type small with the allowed image rocky is called; rename the type or the image
+        "#]],
+    );
+    check_told(
+        &with_cloud_vms("Driver: loopback\nRunnerUser: crunch\n"),
+        expect![[r#"
+            config.yml:12: error: Clusters.zzzzz.Containers.CloudVMs.RunnerUser = "crunch": has no meaning for the driver loopback, whose containers run as the user whom this program runs as, or as root; leave it out
+        "#]],
+    );
+    let loaded = read(&with_cloud_vms(
+        "RunnerUser: crunch\nAllowedImages: {rocky: ami-9, old: 8}\n",
+    ))
+    .expect("loaded");
+    let vms = &loaded.config.cloud_vms;
+    assert_eq!(
+        vms.runner_user.as_ref().map(|user| user.as_str()),
+        Some("crunch")
+    );
+    let images = [("old", "8"), ("rocky", "ami-9")];
+    let images = images.map(|(name, id)| (name.to_owned(), id.to_owned()));
+    assert_eq!(vms.allowed_images, images.into());
+    let for_runners = loaded.cluster_json.to_string();
+    assert!(!for_runners.contains("AllowedImages") && !for_runners.contains("RunnerUser"));
+    let as_root = read(&with_cloud_vms("RunnerUser: root\n")).expect("loaded");
+    assert_eq!(as_root.config.cloud_vms.runner_user, None);
+}

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tick | poke | wanted 500 | whoami t1 | lock c1 | unlock c1 | cancel c1 | forget c1 | refresh c1
-//! poll ROW... gone=c1 unasked=c1 more        a row is id:state:priority[:locked by][:vcpus=N|spot|sup|bad|bad-priority]
+//! poll ROW... gone=c1 unasked=c1 more        a row is id:state:priority[:locked by][:vcpus=N|image=X|spot|sup|bad|bad-priority]
 //! mounts c1=0 c2=1000 c3=bad ask=c4          c4 was asked for, and is missing
 //! locked c1 Locked 5 t1                      also unlocked, cancelled, read; `read c1 Running 5 t1 {"error":"x"}`
 //! poll !503                                  any answer can fail: !STATUS, !notsent, !unreachable, !timeout, !odd
@@ -32,6 +32,7 @@ pub(super) fn settings() -> Settings {
         let instance_type = InstanceType {
             name: name.clone(),
             provider_type: name.to_string(),
+            image: None,
             vcpus,
             ram_bytes: u64::from(vcpus) * 4 * GIB,
             included_scratch_bytes: 100 * GIB,
@@ -207,9 +208,12 @@ fn row(text: &str) -> Value {
             "sup" => row["scheduling_parameters"]["supervisor"] = json!(true),
             "bad" => row["runtime_constraints"]["ram"] = json!("much"),
             "bad-priority" => row["priority"] = json!("high"),
-            part => match part.strip_prefix("vcpus=") {
-                Some(vcpus) => row["runtime_constraints"]["vcpus"] = vcpus.parse().expect("vcpus"),
-                None => row["locked_by_uuid"] = json!(part),
+            part => match part.split_once('=') {
+                Some(("vcpus", vcpus)) => {
+                    row["runtime_constraints"]["vcpus"] = vcpus.parse().expect("vcpus");
+                }
+                Some(("image", image)) => row["runtime_constraints"]["vm_image"] = json!(image),
+                _ => row["locked_by_uuid"] = json!(part),
             },
         }
     }
@@ -304,6 +308,7 @@ fn show_fact(fact: &Fact) -> String {
         ),
         Fact::Unusable { id, problem } => format!("{id:?} unusable: {problem}"),
         Fact::Impossible { id, reason } => format!("{id} impossible: {reason}"),
+        Fact::ImageNotAllowed { id, remark } => format!("{id} image: {remark}"),
         Fact::DeedFailed { id, deed, failure } => format!("{deed} {id} failed: {failure}"),
         Fact::MountsUnread { ids, failure } => format!("mounts of {ids:?} unread: {failure}"),
     }

@@ -44,6 +44,67 @@ fn what_can_never_run_is_cancelled_with_one_call_and_the_reason() {
 }
 
 #[test]
+fn a_container_gets_the_image_that_it_names_if_that_is_allowed_and_otherwise_the_clusters() {
+    let mut settings = settings();
+    let types: Vec<_> = settings.types.values().cloned().collect();
+    for it in types {
+        for (name, id) in [("rocky", "ami-9"), ("old", "ami-7")] {
+            let it = it.with_image(name, id);
+            settings.types.insert(it.name.clone(), Arc::new(it));
+        }
+    }
+    let mut script = Script::with(settings);
+    script.run(START);
+    let shown = script.run(
+        "
+        20 poll a:Queued:5:image=rocky b:Queued:5:image=ami-7 c:Queued:5:image=ami-1 d:Queued:5 e:Queued:5:image=rocky:vcpus=9
+        30 mounts a=0 b=0 c=0 d=0 e=0
+        31 show
+        10030 tick
+        10040 poll c:Queued:5:image=ami-1
+        ",
+    );
+    expect![[r#"
+        20 poll a:Queued:5:image=rocky b:Queued:5:image=ami-7 c:Queued:5:image=ami-1 d:Queued:5 e:Queued:5:image=rocky:vcpus=9
+          -> mounts of [a, b, c, d, e]
+          .. polled 5 rows in 19 ms
+          .. a appeared Queued
+          .. b appeared Queued
+          .. c appeared Queued
+          .. c image: The container asks for the VM image "ami-1", which this cluster does not offer (it offers old, rocky): it gets the cluster's own.
+          .. d appeared Queued
+          .. e appeared Queued
+        30 mounts a=0 b=0 c=0 d=0 e=0
+          -> cancel e {"error":"no instance type of this cluster can run this container: it needs 9 VCPUs, and the most that a type here has is 8 (big@rocky)"}
+          .. e impossible: no instance type of this cluster can run this container: it needs 9 VCPUs, and the most that a type here has is 8 (big@rocky)
+        31 show
+          listed at Some(0.001s)
+          a Queued 5 [small@rocky] as of 0.001s
+          b Queued 5 [small@old] as of 0.001s
+          c Queued 5 [small] as of 0.001s
+          d Queued 5 [small] as of 0.001s
+          e Queued 5 [] busy as of 0.001s
+          again at Some(10.020s)
+        10030 tick
+          -> poll for t1, known [a, b, c, d, e], 100 wanted
+        10040 poll c:Queued:5:image=ami-1
+          .. polled 1 rows in 10 ms
+    "#]].assert_eq(&shown);
+    check_on(
+        "",
+        "20 poll c:Queued:5:image=ami-1\n30 mounts c=0",
+        expect![[r#"
+            20 poll c:Queued:5:image=ami-1
+              -> mounts of [c]
+              .. polled 1 rows in 19 ms
+              .. c appeared Queued
+              .. c image: The container asks for the VM image "ami-1", which this cluster does not offer (it offers none to choose from): it gets the cluster's own.
+            30 mounts c=0
+        "#]],
+    );
+}
+
+#[test]
 fn a_cancellation_that_fails_is_tried_again_after_a_pause() {
     check_on(
         "20 poll c1:Queued:5:vcpus=64",
