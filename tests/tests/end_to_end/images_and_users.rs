@@ -134,7 +134,8 @@ async fn runners_run_as_a_user_that_is_not_root_on_real_machines() {
         let rig = with_real_machines(user, files.path(), &[("ProbeInterval", "60s")]).await;
         let short = rig.submit_many(2, &container(1, 300));
         let long = rig.submit(&container(1, 600_000));
-        rig.all_in_state(&[long.clone()], "Running").await;
+        rig.all_in_state(std::slice::from_ref(&long), "Running")
+            .await;
         // Probes are a minute apart: only the exit watch tells so soon.
         rig.all_in_state(&short, "Complete").await;
         eventually("the ends of the short ones are seen", async || {
