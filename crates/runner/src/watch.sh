@@ -14,9 +14,36 @@ if ! command -v flock >/dev/null 2>&1; then
   exit 3
 fi
 
+# Whether the first is a living child of the second: its number may have been given to another since.
+child_of() {
+  { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  set -- "$2" ${stat##*) }
+  [ "${3-}" = "$1" ] && [ "$2" != Z ]
+}
+
+# Ends children of the first. A signal that meets a child before it is itself is lost: it is sent until it worked.
+end_children() {
+  parent=$1
+  shift
+  while :; do
+    living=
+    for pid; do
+      if child_of "$pid" "$parent"; then
+        kill "$pid" 2>/dev/null
+        living=1
+      fi
+    done
+    [ "$living" ] || return 0
+    sleep 0.02 2>/dev/null || sleep 1
+  done
+}
+
 # In a child: waits for one lock. $! is the process that waits.
 watch() {
-  trap 'kill "$!" 2>/dev/null; exit 0' HUP INT TERM
+  # Of the child itself: $$ is still its parent's.
+  IFS= read -r me </proc/self/stat
+  me=${me%% *}
+  trap 'set +u; end_children "$me" "$!"; exit 0' HUP INT TERM
   lock=$locks/crunch-run-$1.lock
   flock -s 9 2>/dev/null 9<"$lock" &
   if wait "$!" || [ ! -e "$lock" ]; then
@@ -26,19 +53,10 @@ watch() {
   fi
 }
 
-# Whether a process is a living child of this shell: its number may have been given to another since.
-ours() {
-  { IFS= read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-  set -- ${stat##*) }
-  [ "${2-}" = "$$" ] && [ "$1" != Z ]
-}
-
 watchers=
 finish() {
   trap '' HUP INT TERM
-  for pid in $watchers; do
-    if ours "$pid"; then kill "$pid" 2>/dev/null; fi
-  done
+  end_children "$$" $watchers
   wait
   exit "$1"
 }
@@ -57,7 +75,7 @@ while IFS= read -r uuid; do
   watchers="$watchers $!"
   alive=
   for pid in $watchers; do
-    if ours "$pid"; then alive="$alive $pid"; fi
+    if child_of "$pid" "$$"; then alive="$alive $pid"; fi
   done
   watchers=$alive
 done

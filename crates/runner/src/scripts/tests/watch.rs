@@ -1,9 +1,9 @@
 //! The exit watch: a held lock, a released one, a missing one, and the end of the watch itself.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    os::unix::net::UnixListener,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
@@ -176,30 +176,63 @@ fn closing_the_input_ends_all_waiting_and_leaves_the_runners_alone() {
 #[test]
 fn a_signal_ends_the_watch_and_its_children() {
     for shell in shells() {
-        let locks = tempfile::tempdir().expect("a directory");
-        let _held = hold(locks.path(), A);
-        let line = watch_script(&root(), &text(locks.path()));
-        let mut child = Command::new("sh")
-            .arg("-c")
-            .arg(line.replacen("sh -c", &format!("exec {shell} -c"), 1))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        writeln!(stdin, "{A}\n{C}").expect("the script reads");
-        let mut line = String::new();
-        stdout.read_line(&mut line).expect("a line");
-        assert_eq!(line.trim_end(), C);
-        let kill = Command::new("kill").arg(child.id().to_string()).status();
-        assert!(kill.expect("kill").success());
-        assert_eq!(child.wait().expect("the end").code(), Some(143), "{shell}");
+        signal_ends_the_watch(shell, None);
+    }
+}
+
+/// A signal is lost if it meets a child that is not yet the program that it is to be.
+#[test]
+fn a_signal_that_a_child_loses_is_sent_again() {
+    for shell in shells() {
+        let programs = tempfile::tempdir().expect("a directory");
+        let flock = programs.path().join("flock");
+        let late = "#!/bin/sh\ntrap 'PATH=${PATH#*:}; exec flock \"$@\"' TERM\n: >\"$0.waits\"\n\
+                    while :; do sleep 0.01; done\n";
+        fs::write(&flock, late).expect("a program");
+        fs::set_permissions(&flock, Permissions::from_mode(0o755)).expect("an executable");
+        signal_ends_the_watch(shell, Some(programs.path()));
+    }
+}
+
+/// With programs of its own, the signal is sent when these wait.
+fn signal_ends_the_watch(shell: &str, programs: Option<&Path>) {
+    let locks = tempfile::tempdir().expect("a directory");
+    let _held = hold(locks.path(), A);
+    let line = watch_script(&root(), &text(locks.path()));
+    let mut command = Command::new("sh");
+    if let Some(programs) = programs {
+        let usual = std::env::var("PATH").expect("a path");
+        command.env("PATH", format!("{}:{usual}", programs.display()));
+    }
+    let mut child = command
+        .arg("-c")
+        .arg(line.replacen("sh -c", &format!("exec {shell} -c"), 1))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sh");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    writeln!(stdin, "{A}\n{C}").expect("the script reads");
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    assert_eq!(line.trim_end(), C);
+    if let Some(programs) = programs {
+        eventually("the watch waits", || programs.join("flock.waits").exists());
+    }
+    let kill = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(kill.expect("kill").success());
+    let (sender, end) = channel();
+    std::thread::spawn(move || {
+        let code = child.wait().expect("the end").code();
+        // At its end only when every process that could write to it is gone.
         let mut rest = String::new();
         stdout.read_to_string(&mut rest).expect("the output's end");
-        assert_eq!(rest, "");
-        drop(stdin);
-    }
+        sender.send((code, rest))
+    });
+    let expected = Ok((Some(143), String::new()));
+    assert_eq!(end.recv_timeout(PATIENCE), expected, "{shell}");
+    drop(stdin);
 }
 
 #[test]
