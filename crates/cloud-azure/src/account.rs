@@ -110,11 +110,29 @@ impl Account {
     pub(crate) async fn which_quota(&self, size: &str, spot: bool) -> Option<Reach> {
         let mut usages = Usages::default();
         match self.list_usages().await {
-            Ok((rows, _)) => usages.add(rows),
+            Ok(found) => usages.add(found.rows),
             Err(failure) => self.cannot_read("the quotas", Action::Usages, &failure),
         }
         let sizes = self.sizes().await.unwrap_or_default();
         quota::full(&sizes, &usages, size, spot)
+    }
+
+    /// Learns the families of sizes in the background, before any refusal names one; asks Azure rarely.
+    pub(crate) fn learn_sizes(&self) {
+        // Whoever has it reads them already.
+        let is_due = match self.sizes.try_lock() {
+            Ok(known) => known.as_ref().is_none_or(|(_, until)| self.now() >= *until),
+            Err(_) => false,
+        };
+        if !is_due {
+            return;
+        }
+        let me = self.me.clone();
+        self.spawn(async move {
+            if let Some(account) = me.upgrade() {
+                account.sizes().await;
+            }
+        });
     }
 
     async fn sizes(&self) -> Option<Arc<Sizes>> {
@@ -125,9 +143,10 @@ impl Account {
             return sizes.clone();
         }
         let (sizes, lasts) = match self.list_sizes().await {
-            Ok((rows, _)) => {
+            Ok(found) => {
                 let mut sizes = Sizes::default();
-                sizes.add(rows);
+                sizes.add(found.rows);
+                self.memory().learn_groups(sizes.families());
                 (Some(Arc::new(sizes)), SIZES_GOOD)
             }
             Err(failure) => {

@@ -5,7 +5,7 @@
 mod fault;
 mod table;
 
-use dispatch_model::{CapacityScope, CloudErrorClass, Time};
+use dispatch_model::{CapacityScope, CloudErrorClass, RefusalScope, Time};
 
 pub(crate) use fault::Fault;
 
@@ -100,7 +100,12 @@ pub(crate) fn class(verdict: &Verdict, until: Time) -> CloudErrorClass {
     match (verdict.kind, &verdict.reach) {
         (Kind::Rate, _) => CloudErrorClass::RateLimited(until),
         (Kind::Transient, _) => CloudErrorClass::Transient,
-        (Kind::Permanent, _) => CloudErrorClass::Refused,
+        // Whoever asks for another size will meet it too.
+        (Kind::Permanent, Reach::Everything) => {
+            CloudErrorClass::RefusedWidely(RefusalScope::Everything)
+        }
+        (Kind::Permanent, Reach::Market) => CloudErrorClass::RefusedWidely(RefusalScope::Market),
+        (Kind::Permanent, Reach::Family(_) | Reach::Size) => CloudErrorClass::Refused,
         (Kind::Quota | Kind::Capacity, Reach::Everything) => CloudErrorClass::Quota,
         (Kind::Quota | Kind::Capacity, Reach::Family(Some(family))) => {
             CloudErrorClass::Capacity(CapacityScope::QuotaGroup(family.clone()))
@@ -195,13 +200,16 @@ fn shortened(message: &str) -> String {
     short
 }
 
-/// Every code of the table, for the documentation's test: code, what it means and reaches, remedy.
+/// Every row of the table, in its order, for the documentation's test: code, words that the message must contain, what it
+/// means and reaches, remedy.
 #[cfg(test)]
-pub(crate) fn rows() -> impl Iterator<Item = (&'static str, String, &'static str)> {
+pub(crate) fn rows()
+-> impl Iterator<Item = (&'static str, Option<&'static str>, String, &'static str)> {
     table::ENTRIES.iter().map(|entry| {
         let verdict = entry.verdict();
         let meaning = format!("{}, {}", verdict.kind.word(), verdict.reach.words());
-        (entry.code, meaning, verdict.remedy)
+        let (code, says) = entry.key();
+        (code, says, meaning, verdict.remedy)
     })
 }
 

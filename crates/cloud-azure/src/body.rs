@@ -51,6 +51,11 @@ pub(crate) fn nic(
     })
 }
 
+/// The start script as it goes over the wire; it contains the secret.
+pub(crate) fn custom_data(order: &CreateOrder) -> String {
+    STANDARD.encode(&order.init_script)
+}
+
 /// A VM with this network interface. Interface and OS disk go with it (`deleteOption`).
 pub(crate) fn vm(
     order: &CreateOrder,
@@ -86,7 +91,7 @@ pub(crate) fn vm(
         os_profile: Some(OsProfile {
             computer_name: Some(names.vm.clone()),
             admin_username: Some(parameters.admin_username.clone()),
-            custom_data: Some(STANDARD.encode(&order.init_script)),
+            custom_data: Some(custom_data(order)),
             linux_configuration: Some(linux(parameters, context)),
             ..OsProfile::default()
         }),

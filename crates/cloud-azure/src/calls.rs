@@ -20,6 +20,7 @@ use crate::{
     endpoints::Endpoints,
     failure::Failure,
     lro::Answer,
+    masks::Masks,
     pace::Pace,
     retry_after,
     token::Tokens,
@@ -30,6 +31,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const ANSWER_WITHIN: Duration = Duration::from_secs(65);
 /// The largest answer that is read: a page of a list is a thousand times smaller.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// For so long a call waits that was throttled by the one who gives tokens, if it does not say how long.
+const NO_TOKEN_FOR: Duration = Duration::from_secs(5);
 /// A list that has more pages does not end.
 const PAGES_MAX: usize = 2000;
 
@@ -41,8 +44,15 @@ pub(crate) struct Outgoing {
     pub(crate) body: Option<Value>,
 }
 
-/// All rows of a list, and the cloud's wall clock.
-pub(crate) type Rows = (Vec<Value>, Option<jiff::Timestamp>);
+/// What a list holds.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Rows {
+    pub(crate) rows: Vec<Value>,
+    /// The cloud's wall clock.
+    pub(crate) date: Option<jiff::Timestamp>,
+    /// Whether these are all rows: what is not among them may still be there, if not.
+    pub(crate) whole: bool,
+}
 
 /// What makes calls.
 #[derive(Debug)]
@@ -54,6 +64,8 @@ pub(crate) struct Calls {
     tokens: Tokens,
     clock: Clock,
     paces: Mutex<BTreeMap<Action, Pace>>,
+    /// What is in no answer that anybody reads.
+    pub(crate) masks: Masks,
     /// How much faster than in life clocks run; 1 but in tests.
     pub(crate) scale: u32,
     #[cfg(test)]
@@ -102,6 +114,7 @@ impl Calls {
             tokens,
             clock,
             paces: Mutex::default(),
+            masks: Masks::default(),
             scale: scale.max(1),
             #[cfg(test)]
             mutant: None,
@@ -157,19 +170,21 @@ impl Calls {
             };
             rows.extend(values.iter().cloned());
             let next = good.answer.body["nextLink"].as_str().unwrap_or_default();
+            let date = good.date;
             if next.is_empty() {
-                return Ok((rows, good.date));
+                let whole = true;
+                return Ok(Rows { rows, date, whole });
             }
-            // Facts K27: it would never end. What was read so far is all there is.
+            // Facts K27: it would never end. What comes after it, if anything does, is not known.
             if !seen.insert(next.to_owned()) {
-                tracing::warn!(
-                    action = action.name(),
-                    "a page of a list names itself as the next"
-                );
-                return Ok((rows, good.date));
+                let whole = false;
+                return Ok(Rows { rows, date, whole });
             }
             let url = self.endpoints.follow(next).ok_or_else(|| {
-                Failure::NotSent("the next page of the list is on another host".to_owned())
+                let host = next.split('?').next().unwrap_or_default();
+                Failure::NotSent(format!(
+                    "the next page of the list is at {host}, which is another host: our token is not sent there"
+                ))
             })?;
             good = self.send(action, url, &look()).await?;
         }
@@ -186,10 +201,11 @@ impl Calls {
         outgoing: &Outgoing,
     ) -> Result<Good, Failure> {
         self.pace(action).turn(self.now()).map_err(Failure::Held)?;
-        let mut result = self.send_once(url.clone(), outgoing).await;
+        let is_told = matches!(action, Action::Operation | Action::InstanceView);
+        let mut result = self.send_once(url.clone(), outgoing, is_told).await;
         // The token has ended early: once more with another. The call itself had no effect.
         if matches!(&result, Err(Failure::Said { status: 401, .. })) {
-            result = self.send_once(url, outgoing).await;
+            result = self.send_once(url, outgoing, is_told).await;
         }
         if let Err(failure @ Failure::Said { fault, .. }) = &result
             && failure
@@ -202,7 +218,13 @@ impl Calls {
         result
     }
 
-    async fn send_once(&self, url: Url, outgoing: &Outgoing) -> Result<Good, Failure> {
+    /// `is_told`: a success may be the words of a failure.
+    async fn send_once(
+        &self,
+        url: Url,
+        outgoing: &Outgoing,
+        is_told: bool,
+    ) -> Result<Good, Failure> {
         let token = self
             .tokens
             .token(
@@ -230,8 +252,12 @@ impl Calls {
             retry_after::wait(header(&response, "retry-after"), header(&response, "date"));
         let named = |name: &str| header(&response, name).map(str::to_owned);
         let (async_operation, location) = (named("azure-asyncoperation"), named("location"));
-        let bytes = read(response).await?;
-        if !(200..300).contains(&status) {
+        let mut bytes = read(response).await?;
+        let is_refused = !(200..300).contains(&status);
+        if is_refused || is_told {
+            bytes = self.masks.mask(&bytes);
+        }
+        if is_refused {
             let mut fault = Fault::of_bytes(&bytes);
             fault.retry_after = retry_after;
             if status == 401 {
@@ -279,6 +305,21 @@ impl Calls {
             ),
             Failure::Unknown(words) => {
                 CloudError::new(if_unknown, format!("{name}: outcome unknown: {words}"))
+            }
+            Failure::NoToken { status, fault } => {
+                let verdict = failure
+                    .verdict()
+                    .unwrap_or_else(|| atlas::judge(fault, *status));
+                let wait = fault.retry_after.unwrap_or(NO_TOKEN_FOR) / self.scale;
+                CloudError::new(
+                    atlas::class(&verdict, self.now() + wait),
+                    atlas::words(
+                        &format!("{name}: not sent, no token"),
+                        fault,
+                        *status,
+                        &verdict,
+                    ),
+                )
             }
             Failure::Said { status, fault } => {
                 let verdict = atlas::judge(fault, *status);

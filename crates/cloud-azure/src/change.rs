@@ -13,6 +13,7 @@ use crate::{
     action::Action,
     body,
     coalesce::{Coalescer, Turn},
+    failure::Failure,
     places,
 };
 
@@ -43,6 +44,7 @@ impl Account {
     /// Sets these tags, those that Azure keeps for itself excepted. Changes of one VM that come together share a call.
     pub(crate) async fn set_tags(&self, id: &InstanceId, tags: &Tags) -> Result<(), CloudError> {
         let tags = body::settable(tags);
+        self.hide_secret(&tags);
         if tags.is_empty() {
             return Ok(());
         }
@@ -111,9 +113,10 @@ impl Account {
             match self.delete_vm(vm).await {
                 Ok(good) if good.answer.status != 204 => {
                     self.memory().deleted(vm, self.now());
+                    self.follow_ending(vm, &good.answer);
                     return Ok(());
                 }
-                Err(failure) if !failure.is_absent() => {
+                Err(failure) if !self.says_gone(&failure) => {
                     return Err(self.calls.error(
                         Action::DeleteVm,
                         &failure,
@@ -140,6 +143,24 @@ impl Account {
             CloudErrorClass::Transient,
             "delete VM: Azure does not know this fresh VM yet: it is asked again",
         ))
+    }
+
+    fn says_gone(&self, failure: &Failure) -> bool {
+        #[cfg(test)]
+        if self.errs(crate::mutants::Mutant::AnyNotFoundIsGone)
+            && matches!(failure, Failure::Said { status: 404, .. })
+        {
+            return true;
+        }
+        failure.is_absent()
+    }
+
+    /// The secret among these tags is hidden from now on.
+    pub(crate) fn hide_secret(&self, tags: &Tags) {
+        let key = format!("{}InstanceSecret", self.context.tag_key_prefix);
+        if let Some(secret) = tags.get(&key) {
+            self.calls.masks.hide(secret);
+        }
     }
 
     pub(crate) fn changes(&self) -> MutexGuard<'_, Changes> {

@@ -2,13 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Weak};
 
+use dispatch_cloud::CloudError;
 use dispatch_model::CloudErrorClass;
 
 use crate::{
     account::{Account, wall},
     action::Action,
     failure::Failure,
-    garbage::Garbage,
+    garbage::{self, Garbage, Kind},
     rows,
 };
 
@@ -47,14 +48,19 @@ impl Account {
     pub(crate) async fn collect(&self) -> Result<Collected, Failure> {
         let garbage = self.find_garbage().await?;
         let mut collected = Collected::default();
-        let nics = garbage.nics.iter().map(|name| (Action::DeleteNic, name));
-        let disks = garbage.disks.iter().map(|name| (Action::DeleteDisk, name));
-        for (action, name) in nics.chain(disks).take(ROUND_MAX) {
-            let deleted = if action == Action::DeleteNic {
-                let path = self.parameters.places.nic(name);
-                self.calls.call(action, &path, None).await
-            } else {
-                self.delete_disk(name).await
+        let after = self.memory().collected(None);
+        let round = garbage::round(&garbage, ROUND_MAX, &after);
+        let last = round.iter().rfind(|(kind, _)| *kind == Kind::Nic);
+        self.memory()
+            .collected(last.or(round.last()).map(|(_, name)| name.as_str()));
+        for (kind, name) in &round {
+            let (action, deleted) = match kind {
+                Kind::Nic => {
+                    let path = self.parameters.places.nic(name);
+                    let delete = self.calls.call(Action::DeleteNic, &path, None);
+                    (Action::DeleteNic, delete.await)
+                }
+                Kind::Disk => (Action::DeleteDisk, self.delete_disk(name).await),
             };
             match deleted {
                 Ok(_) => {
@@ -78,19 +84,51 @@ impl Account {
         Ok(collected)
     }
 
+    /// Deletes what creates of this process have left behind, however young; names what stays.
+    pub(crate) async fn leftovers(&self) -> Result<Vec<String>, CloudError> {
+        let left = self.memory().all_left_behind();
+        let mut stay = Vec::new();
+        for nic in left {
+            let path = self.parameters.places.nic(&nic);
+            match self.calls.call(Action::DeleteNic, &path, None).await {
+                Ok(_) => self.memory().not_left_behind(&nic),
+                Err(failure) if failure.is_absent() || failure.has("NicInUse") => {
+                    // What belongs to a VM goes with it.
+                    self.memory().not_left_behind(&nic);
+                }
+                Err(failure) => {
+                    let error =
+                        self.calls
+                            .error(Action::DeleteNic, &failure, CloudErrorClass::Transient);
+                    stay.push(format!("network interface {nic} ({error})"));
+                }
+            }
+        }
+        Ok(stay)
+    }
+
     /// The lists are read in this order, so that whatever belongs to a VM that is being made is seen before its VM.
     async fn find_garbage(&self) -> Result<Garbage, Failure> {
         let places = &self.parameters.places;
-        let (nics, date) = self.calls.list(Action::ListNics, &places.nics()).await?;
-        let (disks, _) = self.list_disks().await?;
-        let (vms, _) = self.list_vms().await?;
+        let nics = self.calls.list(Action::ListNics, &places.nics()).await?;
+        let disks = self.list_disks().await?;
+        let vms = self.list_vms().await?;
+        // What belongs to a VM that is not shown is not garbage.
+        if !vms.whole {
+            return Err(Failure::Unknown(
+                "a page of the list of VMs names itself as the next".to_owned(),
+            ));
+        }
+        let date = nics.date;
         let nics: Vec<_> = nics
+            .rows
             .iter()
             .filter_map(rows::nic)
             .map(|(nic, _)| nic)
             .collect();
-        let disks: Vec<_> = disks.iter().filter_map(rows::disk).collect();
+        let disks: Vec<_> = disks.rows.iter().filter_map(rows::disk).collect();
         let vms: BTreeSet<String> = vms
+            .rows
             .iter()
             .filter_map(|row| row["name"].as_str().map(str::to_owned))
             .collect();

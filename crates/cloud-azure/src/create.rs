@@ -1,32 +1,26 @@
-//! Creating a VM: carries out what `creation` decides, and follows the operation to its end in the background.
+//! Creating a VM: carries out what `creation` decides. Its operation is followed in the background (`follow`).
 
-use std::time::Duration;
+use std::{sync::Weak, time::Duration};
 
 use azure_mgmt_compute::package_2024_07_01::models::VirtualMachine;
-use dispatch_cloud::{CloudError, CreateOrder, EndCause, Ended, Instance};
-use dispatch_model::{CloudErrorClass, Time};
+use dispatch_cloud::{CloudError, CreateOrder, Instance};
+use dispatch_model::CloudErrorClass;
 use serde_json::Value;
 
 use crate::{
     account::{Account, wall},
     action::Action,
-    atlas::{self, Fault},
-    body,
+    atlas, body,
     calls::Good,
     creation::{Ask, Creation, Heard, Next, Outcome},
     failure::Failure,
-    lro::{self, Answer, End, Follow, Step},
+    lro::{self, Answer},
     names::Names,
-    parameters, places,
+    parameters,
 };
 
-/// After this an operation is not asked for any more; the list shows what came of it. Azure gives up on a VM whose
-/// system does not come up after 40 minutes.
-const FOLLOW_FOR: Duration = Duration::from_secs(2700);
 /// How long creates wait for an image that takes no more at present (facts W23).
 const IMAGE_BUSY: Duration = Duration::from_secs(5);
-/// Shorter texts are no secrets, and would be found in any words.
-const SECRET_CHARS_MIN: usize = 8;
 
 /// Which call said what.
 type Said = (Action, Failure);
@@ -43,6 +37,21 @@ impl Drop for Flight<'_> {
     }
 }
 
+/// A place among the creates that a managed image takes at a time (facts W23), from before the first call until the VM
+/// is made or refused.
+pub(crate) struct ImageTurn {
+    account: Weak<Account>,
+    image: String,
+}
+
+impl Drop for ImageTurn {
+    fn drop(&mut self) {
+        if let Some(account) = self.account.upgrade() {
+            account.memory().create_ends(&self.image);
+        }
+    }
+}
+
 impl Account {
     pub(crate) async fn create(&self, order: &CreateOrder) -> Result<Instance, CloudError> {
         let problem = parameters::problem_of_type(&order.instance_type)
@@ -50,26 +59,18 @@ impl Account {
         if let Some(problem) = problem {
             return Err(CloudError::new(CloudErrorClass::Refused, problem));
         }
+        self.calls.masks.hide(order.secret.reveal());
+        self.calls.masks.hide(&body::custom_data(order));
         let names = Names::of(&self.context.instance_set_id, &order.secret);
         self.memory().spared.begin(&names.vm);
         let _flight = Flight {
             account: self,
             vm: &names.vm,
         };
-        let mut result = self.create_vm(order, &names).await;
-        // Azure may repeat what it was sent.
-        let secret = order.secret.reveal();
-        if let Err(error) = &mut result
-            && secret.len() >= SECRET_CHARS_MIN
-        {
-            error.message = error.message.replace(secret, "(secret)");
-        }
-        result
+        self.create_vm(order, &names).await
     }
 
     async fn create_vm(&self, order: &CreateOrder, names: &Names) -> Result<Instance, CloudError> {
-        let image = self.parameters.places.image_id(&order.image_id);
-        let is_managed = !image.to_ascii_lowercase().contains("/galleries/");
         let vm = names.vm.as_str();
         // Otherwise a network interface would be made for nothing.
         let not_before = self.calls.not_before(Action::PutVm);
@@ -78,16 +79,9 @@ impl Account {
             let if_unknown = CloudErrorClass::OutcomeUnknown;
             return Err(self.calls.error(Action::PutVm, &held, if_unknown));
         }
+        let turn = self.image_turn(&order.image_id)?;
         let sent_before = {
             let (now, mut memory) = (self.now(), self.memory());
-            if is_managed && !memory.image_takes_one(&image) {
-                let until = now + IMAGE_BUSY / self.calls.scale;
-                return Err(CloudError::new(
-                    CloudErrorClass::RateLimited(until),
-                    "create VM: not called: a managed image takes 20 creates at a time. Remedy: use a gallery image, \
-                     or wait.",
-                ));
-            }
             memory.watch.creating(vm);
             memory.sending(vm, now)
         };
@@ -101,6 +95,10 @@ impl Account {
             match next {
                 Next::Ask(ask, at) => {
                     self.sleep_until(at).await;
+                    let destroyed = self.memory().watch.is_destroyed(vm);
+                    if let Some(outcome) = creation.asks(destroyed) {
+                        break outcome;
+                    }
                     let heard = self.ask(ask, names, &nic, &put, &mut accepted).await;
                     let destroyed = self.memory().watch.is_destroyed(vm);
                     next = creation.heard(heard, destroyed, self.now());
@@ -111,7 +109,7 @@ impl Account {
         match outcome {
             Outcome::Ours => {
                 self.memory().made(vm, self.now());
-                self.follow(order, vm, &accepted, is_managed.then_some(image));
+                self.follow_making(order, vm, &accepted, turn);
                 Ok(Instance {
                     id: self.id(vm),
                     address: String::new(),
@@ -124,6 +122,7 @@ impl Account {
                 Err(self.refusal(action, &failure, order).await)
             }
             Outcome::Unknown((action, failure)) => {
+                self.memory().left_behind(&names.nic());
                 let error = self
                     .calls
                     .error(action, &failure, CloudErrorClass::OutcomeUnknown);
@@ -132,11 +131,38 @@ impl Account {
                     error.message,
                 ))
             }
-            Outcome::Destroyed => Err(CloudError::new(
-                CloudErrorClass::Transient,
-                "create VM: given up, since its end was asked for meanwhile",
-            )),
+            Outcome::Destroyed { put } => {
+                self.memory().left_behind(&names.nic());
+                if put {
+                    // The end that was asked for may have come before the PUT.
+                    self.end_again(vm).await;
+                }
+                Err(CloudError::new(
+                    CloudErrorClass::Transient,
+                    "create VM: given up, since its end was asked for meanwhile",
+                ))
+            }
         }
+    }
+
+    /// A place among the creates from this image; `None`: it takes any number.
+    fn image_turn(&self, image_id: &str) -> Result<Option<ImageTurn>, CloudError> {
+        let image = self.parameters.places.image_id(image_id);
+        if image.to_ascii_lowercase().contains("/galleries/") {
+            return Ok(None);
+        }
+        if !self.memory().create_begins(&image) {
+            let until = self.now() + IMAGE_BUSY / self.calls.scale;
+            return Err(CloudError::new(
+                CloudErrorClass::RateLimited(until),
+                "create VM: not called: a managed image takes 20 creates at a time. Remedy: use a gallery image, or \
+                 wait.",
+            ));
+        }
+        Ok(Some(ImageTurn {
+            account: self.me.clone(),
+            image,
+        }))
     }
 
     async fn ask(
@@ -180,9 +206,17 @@ impl Account {
                 heard
             }
             Err(failure) => {
+                let nic = names.nic();
                 if failure.has("NicReservedForAnotherVm") {
                     let (ages, now) = (self.rule.ages, self.now());
-                    self.memory().spared.is_reserved(&names.nic(), ages, now);
+                    self.memory().spared.is_reserved(&nic, ages, now);
+                }
+                if ask == Ask::DeleteNic && !failure.is_absent() {
+                    self.memory().left_behind(&nic);
+                }
+                #[cfg(test)]
+                if let Some(heard) = self.misheard(ask, action, &failure) {
+                    return heard;
                 }
                 heard_of_failure(ask, action, failure)
             }
@@ -191,7 +225,8 @@ impl Account {
 
     /// A refusal as the pool understands it. Where Azure does not say which quota is full, the usages tell.
     async fn refusal(&self, action: Action, failure: &Failure, order: &CreateOrder) -> CloudError {
-        let if_unknown = CloudErrorClass::OutcomeUnknown;
+        // That it was not done is certain by now.
+        let if_unknown = CloudErrorClass::Transient;
         let Failure::Said { status, fault } = failure else {
             return self.calls.error(action, failure, if_unknown);
         };
@@ -212,119 +247,10 @@ impl Account {
         error
     }
 
-    pub(crate) async fn sleep_until(&self, at: Time) {
+    pub(crate) async fn sleep_until(&self, at: dispatch_model::Time) {
         let wait = at.since(self.now());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
-        }
-    }
-
-    /// Follows the operation in the background, so that other creates need not wait for it.
-    fn follow(&self, order: &CreateOrder, vm: &str, accepted: &Answer, image: Option<String>) {
-        let path = self.parameters.places.vm(vm);
-        let now = self.now();
-        let deadline = now + FOLLOW_FOR / self.calls.scale;
-        let (mut follow, mut step) =
-            Follow::begin(accepted, &path, self.calls.scale, deadline, now);
-        if matches!(step, Step::Ended(End::Succeeded)) || !self.memory().attend(vm) {
-            return;
-        }
-        if let Some(image) = &image {
-            self.memory().create_begins(image);
-        }
-        let (me, vm) = (self.me.clone(), vm.to_owned());
-        let (size, spot) = (
-            order.instance_type.provider_type.clone(),
-            order.instance_type.preemptible,
-        );
-        self.spawn(async move {
-            let end = loop {
-                let (url, at) = match step {
-                    Step::Poll { url, at } => (url, at),
-                    Step::Ended(end) => break end,
-                };
-                let Some(account) = me.upgrade() else { return };
-                let wait = at.since(account.now());
-                drop(account);
-                tokio::time::sleep(wait).await;
-                let Some(account) = me.upgrade() else { return };
-                step = account.poll(&mut follow, &path, &url).await;
-            };
-            let Some(account) = me.upgrade() else { return };
-            if let Some(image) = &image {
-                account.memory().create_ends(image);
-            }
-            match end {
-                End::Succeeded => {}
-                End::TimedOut => {
-                    tracing::warn!(%vm, "the operation that creates this VM does not end");
-                }
-                End::Failed(_) if account.memory().watch.is_destroyed(&vm) => {}
-                End::Failed(fault) => account.bury(&vm, &size, spot, &fault).await,
-            }
-            account.memory().leave(&vm);
-        });
-    }
-
-    async fn poll(&self, follow: &mut Follow, path: &str, url: &str) -> Step {
-        let answer = if url == path {
-            self.get_vm(places::name_in(path)).await
-        } else {
-            self.calls.follow(Action::Operation, url).await
-        };
-        match answer {
-            Ok(good) => follow.answered(&good.answer, self.now()),
-            Err(Failure::Said { status, fault }) => {
-                let error = serde_json::json!({"error": {"code": fault.code(), "message": fault.message()}});
-                let answer = Answer {
-                    status,
-                    body: error,
-                    retry_after: fault.retry_after,
-                    ..Answer::default()
-                };
-                follow.answered(&answer, self.now())
-            }
-            Err(Failure::Held(_) | Failure::NotSent(_) | Failure::Unknown(_)) => {
-                follow.unanswered(self.now())
-            }
-        }
-    }
-
-    /// A VM that never came to be: tells why, and deletes it.
-    pub(crate) async fn bury(&self, vm: &str, size: &str, spot: bool, fault: &Fault) {
-        let verdict = atlas::judge(fault, 0);
-        let words = atlas::words("VM", fault, 0, &verdict);
-        let is_news = self.memory().stillborn(vm);
-        if is_news {
-            tracing::warn!(%vm, provider_type = %size, spot, reason = fault.code(), "a VM was not made: {words}");
-            let class = atlas::class(&verdict, self.now());
-            let class = (class != CloudErrorClass::Transient).then_some(class);
-            let mut memory = self.memory();
-            memory.tell(Ended {
-                id: self.id(vm),
-                provider_type: size.to_owned(),
-                preemptible: spot,
-                cause: EndCause::NeverBegan,
-                code: fault.code().to_owned(),
-                message: words,
-                class,
-            });
-        }
-        #[cfg(test)]
-        if self.errs(crate::mutants::Mutant::KeepsFailed) {
-            return;
-        }
-        self.memory().watch.destroying(vm);
-        match self.delete_vm(vm).await {
-            Ok(_) => {}
-            Err(failure) if failure.is_absent() => {}
-            Err(failure) => {
-                // The next list shows it again.
-                let error =
-                    self.calls
-                        .error(Action::DeleteVm, &failure, CloudErrorClass::Transient);
-                tracing::warn!(%vm, %error, "a VM that was not made cannot be deleted yet");
-            }
         }
     }
 }
@@ -336,31 +262,29 @@ fn heard_of_good(ask: Ask, good: &Good) -> Heard<Said> {
             Some(state) if state.eq_ignore_ascii_case("Succeeded") => Heard::Fine,
             // The VM's own refusal will say what is wrong with it.
             Some(state) if state.eq_ignore_ascii_case("Failed") => Heard::Fine,
-            Some(_) => Heard::NotReady,
+            Some(_) => Heard::NotReady(good.answer.retry_after),
         },
         Ask::PutVm | Ask::GetVm | Ask::DeleteNic => Heard::Fine,
     }
 }
 
 fn heard_of_failure(ask: Ask, action: Action, failure: Failure) -> Heard<Said> {
+    let is_look = matches!(ask, Ask::GetVm | Ask::GetNic);
     match &failure {
         Failure::Said { status: 412, .. } => Heard::Exists,
         Failure::Said { .. } if failure.has("PreconditionFailed") => Heard::Exists,
-        Failure::Said { status: 404, .. } => Heard::Absent((action, failure)),
+        _ if failure.is_absent() => Heard::Absent((action, failure)),
+        Failure::Unknown(_) => Heard::Unknown((action, failure)),
         // A look that failed changes nothing about what is not known.
-        Failure::Said {
-            status: 429 | 500..=599,
-            ..
-        }
+        Failure::Said { status: 429, .. }
+        | Failure::NoToken { .. }
         | Failure::Held(_)
         | Failure::NotSent(_)
-            if matches!(ask, Ask::GetVm | Ask::GetNic) =>
+            if is_look =>
         {
             Heard::Unknown((action, failure))
         }
-        Failure::Said { .. } | Failure::Held(_) | Failure::NotSent(_) => {
-            Heard::Refused((action, failure))
-        }
-        Failure::Unknown(_) => Heard::Unknown((action, failure)),
+        _ if failure.is_settled() => Heard::Refused((action, failure)),
+        _ => Heard::Doubtful((action, failure)),
     }
 }

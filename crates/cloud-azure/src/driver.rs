@@ -1,6 +1,6 @@
 //! The driver `azure`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use dispatch_cloud::{
@@ -188,6 +188,14 @@ impl InstanceSet for Account {
 
     fn ended(&self) -> Vec<Ended> {
         self.memory().take_ended()
+    }
+
+    fn quota_groups(&self) -> BTreeMap<String, String> {
+        self.memory().take_groups()
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>, CloudError> {
+        Account::leftovers(self).await
     }
 
     fn doubt(&self, id: &InstanceId) {

@@ -85,22 +85,61 @@ impl Endpoints {
         url
     }
 
-    /// A URL that an answer named, if our token may be sent there: the resource manager's own host, or one below it.
+    /// Where to ask for a URL that an answer named, if our token may be sent there: the resource manager's own host, or
+    /// one below it. Behind an override Azure goes on naming its own host: such a URL is asked for where the override
+    /// leads, since the way to the host itself is closed there, or somebody's to watch.
     pub(crate) fn follow(&self, named: &str) -> Option<Url> {
         let url = Url::parse(named).ok()?;
-        let (ours, theirs) = (self.arm.host_str()?, url.host_str()?);
-        let same_host =
-            theirs == ours && url.port_or_known_default() == self.arm.port_or_known_default();
-        let below = theirs
-            .strip_suffix(ours)
-            .is_some_and(|rest| rest.ends_with('.'));
-        (url.scheme() == self.arm.scheme() && (same_host || below)).then_some(url)
+        if is_of(&url, &self.arm) {
+            return Some(url);
+        }
+        let own = Url::parse(self.audience).ok()?;
+        is_of(&url, &own).then(|| self.arm_of(&url))
     }
+}
+
+/// Whether this is a URL of this host, or of one below it.
+fn is_of(url: &Url, host: &Url) -> bool {
+    let (Some(ours), Some(theirs)) = (host.host_str(), url.host_str()) else {
+        return false;
+    };
+    let same_host = theirs == ours && url.port_or_known_default() == host.port_or_known_default();
+    let below = theirs
+        .strip_suffix(ours)
+        .is_some_and(|rest| rest.ends_with('.'));
+    url.scheme() == host.scheme() && (same_host || below)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behind_an_override_azures_own_urls_are_asked_for_where_it_leads_and_no_others() {
+        let place = endpoints(&Overrides {
+            arm: Some("http://127.0.0.1:7/arm".into()),
+            ..Overrides::default()
+        });
+        let followed = |named: &str| place.follow(named).map(|url| url.to_string());
+        for named in [
+            "https://management.azure.com/subscriptions/s?api-version=1&$skiptoken=2",
+            "https://centralus.management.azure.com/subscriptions/s?api-version=1&$skiptoken=2",
+        ] {
+            let expected = "http://127.0.0.1:7/arm/subscriptions/s?api-version=1&$skiptoken=2";
+            assert_eq!(followed(named).as_deref(), Some(expected), "{named}");
+        }
+        let own = "http://127.0.0.1:7/arm/subscriptions/s?x=y";
+        assert_eq!(followed(own).as_deref(), Some(own));
+        for foreign in [
+            "https://evil.example/subscriptions/s",
+            "https://management.azure.com.evil.example/subscriptions/s",
+            "https://management.usgovcloudapi.net/subscriptions/s",
+            "http://management.azure.com/subscriptions/s",
+            "http://127.0.0.1:8/arm/subscriptions/s",
+        ] {
+            assert_eq!(followed(foreign), None, "{foreign}");
+        }
+    }
 
     fn endpoints(overrides: &Overrides) -> Endpoints {
         Endpoints::new(Environment::Public, overrides).expect("fine")

@@ -66,6 +66,38 @@ pub(crate) struct Garbage {
     pub(crate) disks: Vec<String>,
 }
 
+/// What may go, one of each kind in turn, beginning after the one that was tried last: whatever cannot be deleted keeps
+/// none of the others from their turn.
+pub(crate) fn round(garbage: &Garbage, most: usize, after: &str) -> Vec<(Kind, String)> {
+    let mut nics = garbage.nics.clone();
+    let mut disks = garbage.disks.clone();
+    for names in [&mut nics, &mut disks] {
+        names.sort();
+        // The names of both begin with their VM's.
+        let start = names.partition_point(|name| name.as_str() <= after);
+        let start = if start == names.len() { 0 } else { start };
+        names.rotate_left(start);
+    }
+    let (mut nics, mut disks) = (nics.into_iter(), disks.into_iter());
+    let mut round = Vec::new();
+    loop {
+        let before = round.len();
+        round.extend(nics.next().map(|name| (Kind::Nic, name)));
+        round.extend(disks.next().map(|name| (Kind::Disk, name)));
+        if round.len() == before || round.len() >= most {
+            round.truncate(most);
+            return round;
+        }
+    }
+}
+
+/// What kind of garbage.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Nic,
+    Disk,
+}
+
 /// Whose garbage, and how old it must be.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Rule {
@@ -329,6 +361,37 @@ mod tests {
         // The Go dispatcher wrote nanoseconds.
         let go = with(CREATED_AT, Some("2026-11-22T10:00:00.123456789Z"));
         assert_eq!(found(&[go], &[], &[], &spared, Time::ZERO).len(), 1);
+    }
+
+    #[test]
+    fn everything_has_its_turn_however_much_cannot_be_deleted() {
+        let names =
+            |kind: &str, count: usize| (0..count).map(|n| format!("vm-{n:03}-{kind}")).collect();
+        let garbage = Garbage {
+            nics: names("nic", 250),
+            disks: names("os", 30),
+        };
+        let mut tried = BTreeSet::new();
+        let mut after = String::new();
+        for turn in 0..4 {
+            let round = round(&garbage, 100, &after);
+            assert_eq!(round.len(), 100, "{turn}");
+            assert!(round.iter().any(|(kind, _)| *kind == Kind::Disk), "{turn}");
+            after = round
+                .iter()
+                .rfind(|(kind, _)| *kind == Kind::Nic)
+                .map(|(_, name)| name.clone())
+                .expect("one");
+            tried.extend(round.into_iter().map(|(_, name)| name));
+        }
+        assert_eq!(tried.len(), 280);
+        let few = Garbage {
+            nics: names("nic", 2),
+            disks: Vec::new(),
+        };
+        assert_eq!(round(&few, 100, "vm-000-nic").len(), 2);
+        assert_eq!(round(&few, 100, "vm-000-nic")[0].1, "vm-001-nic");
+        assert_eq!(round(&Garbage::default(), 100, "x"), []);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod creation;
 mod endpoints;
 mod garbage;
 mod lro;
+mod masks;
 mod memory;
 mod names;
 mod pace;
@@ -46,7 +47,11 @@ mod create;
 #[cfg(feature = "sdk")]
 mod driver;
 #[cfg(feature = "sdk")]
+mod failed;
+#[cfg(feature = "sdk")]
 mod failure;
+#[cfg(feature = "sdk")]
+mod follow;
 #[cfg(feature = "sdk")]
 mod list;
 #[cfg(feature = "sdk")]

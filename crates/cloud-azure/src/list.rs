@@ -1,6 +1,6 @@
 //! Listing VMs with their addresses, and what the list tells beside (facts A1, A11, K27, K34).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use dispatch_cloud::{CloudError, EndCause, Ended, Instance, Tags};
 use dispatch_model::CloudErrorClass;
@@ -13,50 +13,82 @@ use crate::{
     watch::{Lost, Seen},
 };
 
+/// A VM that is being deleted for longer than this hangs, and is shown again.
+const DELETED_WITHIN: Duration = Duration::from_secs(1800);
+
 impl Account {
     /// All our VMs that are not going or gone.
     pub(crate) async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
-        let (found, _) = self.list_vms().await.map_err(|failure| {
+        self.learn_sizes();
+        let found = self.list_vms().await.map_err(|failure| {
             self.calls
                 .error(Action::ListVms, &failure, CloudErrorClass::Transient)
         })?;
-        let all: Vec<VmRow> = found.iter().filter_map(rows::vm).collect();
-        let rows = found.len() - all.len();
-        // Once, not with each list.
-        if self.memory().n_odd_is_news(rows) && rows > 0 {
-            tracing::warn!(rows, "the list of VMs has rows without a name");
+        let mut odd: BTreeSet<String> = found.rows.iter().flat_map(rows::oddities_of_vm).collect();
+        if !found.whole {
+            odd.insert("a page of the list of VMs names itself as the next".to_owned());
         }
+        let all = found.rows.iter().filter_map(rows::vm);
         // A page that names itself as the next was read twice.
         let mut names = BTreeSet::new();
         let ours: Vec<VmRow> = all
-            .into_iter()
             .filter(|row| self.is_ours(&row.name, &row.tags))
             .filter(|row| names.insert(row.name.to_ascii_lowercase()))
             .collect();
-        self.learn_from(&ours);
+        for row in &ours {
+            self.hide_secret(&row.tags);
+        }
+        // After a page is missing, nothing is taken for gone: neither here nor by whoever reads this list.
+        let unseen = if found.whole {
+            self.learn_from(&ours);
+            Vec::new()
+        } else {
+            self.memory().unseen(&names)
+        };
+        let hanging = self.hanging(&ours);
+        odd.extend(
+            hanging
+                .iter()
+                .map(|vm| format!("VM {vm} is being deleted and does not go: it is listed again")),
+        );
         let mut shown: Vec<VmRow> = ours
             .into_iter()
-            .filter(|row| self.is_shown(row.state))
+            .filter(|row| self.is_shown(row, &hanging))
             .collect();
         // Those that failed are looked at; what never came to be is as good as gone.
         for row in shown.iter().filter(|row| row.state == VmState::Failed) {
             self.look_into(row);
         }
         shown.retain(|row| row.state != VmState::Failed || !self.memory().is_stillborn(&row.name));
+        if found.whole {
+            self.memory().shown(&shown);
+        }
+        shown.extend(unseen);
         shown.retain(|row| {
             tags.iter()
                 .all(|(key, value)| row.tags.get(key) == Some(value))
         });
-        self.learn_addresses(&shown).await;
+        odd.extend(self.learn_addresses(&shown).await);
+        for what in self.memory().odd_news(odd) {
+            tracing::warn!("{what}; nothing else is affected");
+        }
         Ok(shown.iter().map(|row| self.instance(row)).collect())
     }
 
-    fn is_shown(&self, state: VmState) -> bool {
+    /// A VM that is being deleted is as good as gone, unless it never goes.
+    fn is_shown(&self, row: &VmRow, hanging: &BTreeSet<String>) -> bool {
         #[cfg(test)]
         if self.errs(crate::mutants::Mutant::GoingIsListed) {
             return true;
         }
-        state != VmState::Deleting
+        row.state != VmState::Deleting || hanging.contains(&row.name)
+    }
+
+    fn hanging(&self, ours: &[VmRow]) -> BTreeSet<String> {
+        let going = ours.iter().filter(|row| row.state == VmState::Deleting);
+        let going: BTreeSet<&str> = going.map(|row| row.name.as_str()).collect();
+        let longer_than = DELETED_WITHIN / self.calls.scale;
+        self.memory().hanging(&going, longer_than, self.now())
     }
 
     fn instance(&self, row: &VmRow) -> Instance {
@@ -123,62 +155,43 @@ impl Account {
         });
     }
 
-    /// Asks for the network interfaces if an address is missing. Without them, lists are right but for those.
-    async fn learn_addresses(&self, rows: &[VmRow]) {
-        let is_missing = {
-            let memory = self.memory();
-            rows.iter()
-                .filter_map(|row| row.nic.as_deref())
-                .any(|nic| memory.address(nic).is_none())
+    /// Asks for the network interfaces if an address is missing. Without them, lists are right but for those. Returns
+    /// what is odd about them.
+    async fn learn_addresses(&self, rows: &[VmRow]) -> Vec<String> {
+        let is_missing = |row: &&VmRow| {
+            let nic = row.nic.as_deref();
+            nic.is_some_and(|nic| self.memory().address(nic).is_none())
         };
-        if !is_missing {
-            return;
+        if !rows.iter().any(|row| is_missing(&row)) {
+            return Vec::new();
         }
         let path = self.parameters.places.nics();
         match self.calls.list(Action::ListNics, &path).await {
-            Ok((found, _)) => {
-                let read = found.iter().filter_map(rows::nic);
+            Ok(found) => {
+                let read = found.rows.iter().filter_map(rows::nic);
                 let addresses = read.map(|(nic, address)| (nic.name.to_ascii_lowercase(), address));
                 self.memory().learn_addresses(addresses);
+                // While a VM is being made its interface may have none yet.
+                let made = rows.iter().filter(|row| row.state == VmState::Well);
+                let mut odd: Vec<String> = made
+                    .filter(is_missing)
+                    .map(|row| format!("the network interface of VM {} has no address", row.name))
+                    .collect();
+                if !found.whole {
+                    odd.push(
+                        "a page of the list of network interfaces names itself as the next"
+                            .to_owned(),
+                    );
+                }
+                odd
             }
             Err(failure) => {
                 let error =
                     self.calls
                         .error(Action::ListNics, &failure, CloudErrorClass::Transient);
                 tracing::warn!(%error, "the addresses of new VMs are not known yet");
+                Vec::new()
             }
         }
-    }
-
-    /// Finds out in the background why a VM failed, and deletes it if it never came to be.
-    fn look_into(&self, row: &VmRow) {
-        if !self.memory().attend(&row.name) {
-            return;
-        }
-        let (me, row) = (self.me.clone(), row.clone());
-        self.spawn(async move {
-            let Some(account) = me.upgrade() else { return };
-            match account.view_vm(&row.name).await {
-                Ok(good) => {
-                    let was_well = account.memory().was_well(&row.name);
-                    if let Some((fault, runs)) = rows::failure_in_view(&good.answer.body) {
-                        if rows::is_stillborn(was_well, &fault, runs) {
-                            account.bury(&row.name, &row.size, row.spot, &fault).await;
-                        } else {
-                            tracing::warn!(vm = %row.name, reason = fault.code(), "a change of a VM failed: {}", fault.message());
-                        }
-                    }
-                }
-                Err(failure) => {
-                    let error = account.calls.error(
-                        Action::InstanceView,
-                        &failure,
-                        CloudErrorClass::Transient,
-                    );
-                    tracing::warn!(vm = %row.name, %error, "why this VM failed is not known");
-                }
-            }
-            account.memory().leave(&row.name);
-        });
     }
 }

@@ -9,6 +9,8 @@ use std::{
 use dispatch_cloud::Ended;
 use dispatch_model::Time;
 
+#[cfg(feature = "sdk")]
+use crate::rows::VmRow;
 use crate::{garbage::Spared, watch::Watch};
 
 /// For so long Azure may not know a VM everywhere.
@@ -33,17 +35,30 @@ pub(crate) struct Memory {
     deleted: BTreeMap<String, Time>,
     /// By the lower-case name of the network interface.
     addresses: BTreeMap<String, String>,
+    /// What the last whole list showed, and has not been deleted since.
+    #[cfg(feature = "sdk")]
+    shown: BTreeMap<String, VmRow>,
     /// VMs that were seen well.
     well: BTreeSet<String>,
     /// VMs that failed before they came to be; they are as good as gone.
     stillborn: BTreeSet<String>,
-    /// How many rows of the last list were odd.
-    n_odd: usize,
+    /// What was odd in the last list.
+    odd: BTreeSet<String>,
+    /// What is told once.
+    told: BTreeSet<String>,
+    /// Network interfaces of creates of this process that have come to nothing, and could not be deleted.
+    left_behind: BTreeSet<String>,
+    /// VMs that Azure is deleting, and since when we know.
+    going: BTreeMap<String, Time>,
+    /// The garbage that was tried last.
+    collected: String,
     /// When VMs that had stopped answering were looked into.
     looked: BTreeMap<String, Time>,
     /// Somebody sees to these VMs.
     attended: BTreeSet<String>,
     creates_of_image: BTreeMap<String, usize>,
+    /// Families of sizes that nobody has been told of.
+    groups: BTreeMap<String, String>,
     ended: Vec<Ended>,
 }
 
@@ -76,14 +91,79 @@ impl Memory {
         self.made.remove(crate::places::name_in(id.as_str()));
     }
 
+    /// The end of a VM was accepted and came to nothing.
+    pub(crate) fn end_failed(&mut self, vm: &str) {
+        self.deleted.remove(vm);
+        self.going.remove(vm);
+    }
+
+    #[cfg(feature = "sdk")]
+    pub(crate) fn is_deleted(&self, vm: &str) -> bool {
+        self.deleted.contains_key(vm)
+    }
+
     pub(crate) fn deleted(&mut self, vm: &str, now: Time) {
         forget(&mut self.deleted, KEPT, now);
         self.deleted.insert(vm.to_owned(), now);
     }
 
-    /// The last list had so many odd rows; whether that is news.
-    pub(crate) fn n_odd_is_news(&mut self, n_odd: usize) -> bool {
-        std::mem::replace(&mut self.n_odd, n_odd) != n_odd
+    /// What is odd in this list and was not in the last.
+    pub(crate) fn odd_news(&mut self, odd: BTreeSet<String>) -> Vec<String> {
+        let news = odd.difference(&self.odd).cloned().collect();
+        self.odd = odd;
+        news
+    }
+
+    /// Whether nobody has been told this yet; from now on somebody has.
+    pub(crate) fn is_news(&mut self, what: &str) -> bool {
+        if self.told.len() >= MOST {
+            self.told.clear();
+        }
+        self.told.insert(what.to_owned())
+    }
+
+    /// This network interface may be left of a create.
+    pub(crate) fn left_behind(&mut self, nic: &str) {
+        if self.left_behind.len() < MOST {
+            self.left_behind.insert(nic.to_owned());
+        }
+    }
+
+    /// All such.
+    pub(crate) fn all_left_behind(&self) -> Vec<String> {
+        self.left_behind.iter().cloned().collect()
+    }
+
+    /// It is not there any more, or belongs to a VM.
+    pub(crate) fn not_left_behind(&mut self, nic: &str) {
+        self.left_behind.remove(nic);
+    }
+
+    /// Which of these VMs, all that Azure is deleting, have been deleted for longer than this: they hang.
+    pub(crate) fn hanging(
+        &mut self,
+        going: &BTreeSet<&str>,
+        longer_than: Duration,
+        now: Time,
+    ) -> BTreeSet<String> {
+        self.going.retain(|vm, _| going.contains(vm.as_str()));
+        for &vm in going {
+            self.going.entry(vm.to_owned()).or_insert(now);
+        }
+        let hanging = self
+            .going
+            .iter()
+            .filter(|(_, since)| now.since(**since) >= longer_than);
+        hanging.map(|(vm, _)| vm.clone()).collect()
+    }
+
+    /// The garbage that was tried last, and what is from now on.
+    pub(crate) fn collected(&mut self, last: Option<&str>) -> String {
+        let before = self.collected.clone();
+        if let Some(last) = last {
+            last.clone_into(&mut self.collected);
+        }
+        before
     }
 
     /// Whether it is time to look into a VM that does not answer; from now on it is not.
@@ -121,6 +201,25 @@ impl Memory {
         self.well.extend(well.map(str::to_owned));
     }
 
+    /// What a whole list shows.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn shown(&mut self, rows: &[VmRow]) {
+        let rows = rows
+            .iter()
+            .map(|row| (row.name.to_ascii_lowercase(), row.clone()));
+        self.shown = rows.take(MOST).collect();
+    }
+
+    /// What was shown then, is not among these, and has not been deleted by us.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn unseen(&self, names: &BTreeSet<String>) -> Vec<VmRow> {
+        let unseen = self
+            .shown
+            .iter()
+            .filter(|(name, row)| !names.contains(*name) && !self.is_deleted(&row.name));
+        unseen.map(|(_, row)| row.clone()).collect()
+    }
+
     pub(crate) fn was_well(&self, vm: &str) -> bool {
         self.well.contains(vm)
     }
@@ -134,6 +233,12 @@ impl Memory {
         self.stillborn.insert(vm.to_owned())
     }
 
+    /// For tests: whether somebody sees to this VM, or to its end.
+    #[cfg(test)]
+    pub(crate) fn is_attended(&self, vm: &str) -> bool {
+        self.attended.iter().any(|who| who.ends_with(vm))
+    }
+
     /// Whether nobody sees to this VM yet; from now on somebody does.
     pub(crate) fn attend(&mut self, vm: &str) -> bool {
         self.attended.len() < MOST && self.attended.insert(vm.to_owned())
@@ -143,15 +248,14 @@ impl Memory {
         self.attended.remove(vm);
     }
 
-    /// Whether the image takes one more create (facts W23).
-    pub(crate) fn image_takes_one(&self, image: &str) -> bool {
-        self.creates_of_image
-            .get(image)
-            .is_none_or(|count| *count < CREATES_OF_IMAGE_MAX)
-    }
-
-    pub(crate) fn create_begins(&mut self, image: &str) {
-        *self.creates_of_image.entry(image.to_owned()).or_default() += 1;
+    /// Counts one more create of the image, if the image takes one more (facts W23).
+    pub(crate) fn create_begins(&mut self, image: &str) -> bool {
+        let count = self.creates_of_image.entry(image.to_owned()).or_default();
+        let takes_one = *count < CREATES_OF_IMAGE_MAX;
+        if takes_one {
+            *count += 1;
+        }
+        takes_one
     }
 
     pub(crate) fn create_ends(&mut self, image: &str) {
@@ -161,6 +265,14 @@ impl Memory {
                 self.creates_of_image.remove(image);
             }
         }
+    }
+
+    pub(crate) fn learn_groups(&mut self, groups: BTreeMap<String, String>) {
+        self.groups = groups;
+    }
+
+    pub(crate) fn take_groups(&mut self) -> BTreeMap<String, String> {
+        std::mem::take(&mut self.groups)
     }
 
     pub(crate) fn tell(&mut self, ended: Ended) {
@@ -191,12 +303,40 @@ mod tests {
     fn w23_a_managed_image_takes_twenty_creates_at_a_time() {
         let mut memory = Memory::default();
         for _ in 0..CREATES_OF_IMAGE_MAX {
-            assert!(memory.image_takes_one("i"));
-            memory.create_begins("i");
+            assert!(memory.create_begins("i"));
         }
-        assert!(!memory.image_takes_one("i") && memory.image_takes_one("j"));
+        assert!(!memory.create_begins("i") && memory.create_begins("j"));
         memory.create_ends("i");
-        assert!(memory.image_takes_one("i"));
+        assert!(memory.create_begins("i") && !memory.create_begins("i"));
+        for _ in 0..CREATES_OF_IMAGE_MAX {
+            memory.create_ends("i");
+        }
+        assert!(!memory.creates_of_image.contains_key("i"));
+    }
+
+    #[test]
+    fn what_is_odd_is_told_when_it_begins() {
+        let mut memory = Memory::default();
+        let odd = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        assert_eq!(memory.odd_news(odd(&["a", "b"])), ["a", "b"]);
+        assert_eq!(memory.odd_news(odd(&["b", "c"])), ["c"]);
+        assert_eq!(memory.odd_news(odd(&[])), [] as [&str; 0]);
+        assert_eq!(memory.odd_news(odd(&["b"])), ["b"]);
+    }
+
+    #[test]
+    fn a_vm_that_is_being_deleted_for_too_long_hangs_until_it_is_gone_or_well() {
+        let mut memory = Memory::default();
+        let mut at = |secs: u64, going: &[&str]| {
+            let going = going.iter().copied().collect();
+            let hanging = memory.hanging(&going, Duration::from_secs(900), Time::from_secs(secs));
+            hanging.into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(at(0, &["a"]), [] as [&str; 0]);
+        assert_eq!(at(899, &["a", "b"]), [] as [&str; 0]);
+        assert_eq!(at(900, &["a", "b"]), ["a"]);
+        assert_eq!(at(901, &["b"]), [] as [&str; 0]);
+        assert_eq!(at(902, &["a", "b"]), [] as [&str; 0]);
     }
 
     #[test]

@@ -36,6 +36,12 @@ pub(crate) enum Mutant {
     GoingIsListed,
     /// A throttled call delays calls of every kind.
     OnePaceForAll,
+    /// That an operation may not be read is taken for its failure.
+    RefusedLookIsFailure,
+    /// Whatever is answered with the status 404 is gone.
+    AnyNotFoundIsGone,
+    /// A server that broke down is believed that it did nothing.
+    BelievesBrokenServers,
 }
 
 impl Account {
@@ -50,6 +56,17 @@ impl Account {
             Ask::DeleteNic if self.errs(Mutant::LeavesNic) => Some(Heard::Fine),
             _ => None,
         }
+    }
+
+    pub(crate) fn misheard(
+        &self,
+        ask: Ask,
+        action: Action,
+        failure: &Failure,
+    ) -> Option<Heard<(Action, Failure)>> {
+        let is_broken = matches!(failure, Failure::Said { status: 500.., .. });
+        let mishears = is_broken && ask == Ask::PutVm && self.errs(Mutant::BelievesBrokenServers);
+        mishears.then(|| Heard::Refused((action, failure.clone())))
     }
 
     pub(crate) fn as_quota(&self, error: CloudError) -> CloudError {

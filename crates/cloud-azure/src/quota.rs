@@ -44,6 +44,14 @@ impl Sizes {
         }
     }
 
+    /// The family of each size, by the size's lower-case name.
+    pub(crate) fn families(&self) -> BTreeMap<String, String> {
+        let families = self.0.iter();
+        families
+            .map(|(name, size)| (name.clone(), size.family.clone()))
+            .collect()
+    }
+
     /// The family of a size, as quotas name it.
     pub(crate) fn family(&self, size: &str) -> Option<&str> {
         let found = self.0.get(&size.to_ascii_lowercase())?;
@@ -77,28 +85,46 @@ impl Usages {
     }
 
     fn lacks(&self, name: &str, more: u64) -> bool {
-        self.0
-            .get(&name.to_ascii_lowercase())
-            .is_some_and(|(used, limit)| used + more > *limit)
+        self.room(name).is_some_and(|room| more > room)
+    }
+
+    /// How many more; `None`: there is no such row.
+    fn room(&self, name: &str) -> Option<u64> {
+        let (used, limit) = self.0.get(&name.to_ascii_lowercase())?;
+        Some(limit.saturating_sub(*used))
     }
 }
 
-/// What of it keeps one more VM of this size from being made. Without a family in sight, `None`: the size is held.
+/// What of it keeps one more VM of this size from being made. `None`: nothing that is in sight, and the size is held.
 pub(crate) fn full(sizes: &Sizes, usages: &Usages, size: &str, spot: bool) -> Option<Reach> {
     let vcpus = sizes.vcpus(size);
-    if spot && usages.lacks("lowPriorityCores", vcpus) {
-        return Some(Reach::Market);
-    }
-    if usages.lacks("virtualMachines", 1) || (!spot && usages.lacks("cores", vcpus)) {
-        return Some(Reach::Everything);
-    }
-    let family = sizes.family(size)?;
     // Spot VMs count against their own quota alone.
-    if spot {
-        return Some(Reach::Market);
+    let market = spot.then(|| ("lowPriorityCores".to_owned(), vcpus, Reach::Market));
+    let family = sizes.family(size).filter(|_| !spot).map(|family| {
+        let reach = Reach::Family(Some(family.to_owned()));
+        (family.to_owned(), vcpus, reach)
+    });
+    let cores = (!spot).then(|| ("cores".to_owned(), vcpus, Reach::Everything));
+    let vms = Some(("virtualMachines".to_owned(), 1, Reach::Everything));
+    // The widest first: what is full for all is full for the family as well.
+    let rows: Vec<(String, u64, Reach)> =
+        [vms, cores, market, family].into_iter().flatten().collect();
+    if let Some((_, _, reach)) = rows.iter().find(|(row, more, _)| usages.lacks(row, *more)) {
+        return Some(reach.clone());
     }
-    // That the family is full is the likeliest even if the numbers, which are minutes old, do not show it.
-    Some(Reach::Family(Some(family.to_owned())))
+    // Without a row of its own, nobody knows whether it is that one.
+    let own = rows
+        .last()
+        .filter(|(_, _, reach)| *reach != Reach::Everything);
+    own.and_then(|(row, ..)| usages.room(row))?;
+    // The numbers are minutes old. Something is full all the same, and what was nearest to it is the likeliest; of two
+    // that were as near, the narrower.
+    let rooms = rows.iter().rev().filter_map(|(row, more, reach)| {
+        let room = usages.room(row)?;
+        Some((room / (*more).max(1), reach))
+    });
+    let nearest = rooms.min_by_key(|(room, _)| *room);
+    nearest.map(|(_, reach)| reach.clone())
 }
 
 #[cfg(test)]
@@ -157,11 +183,19 @@ mod tests {
                 false,
                 Some(Reach::Family(Some("standardDSv3Family".to_owned()))),
             ),
+            // Nothing is full as the rows have it: what is nearest to it.
             (
                 room,
                 false,
                 Some(Reach::Family(Some("standardDSv3Family".to_owned()))),
             ),
+            (full_of("cores", 92), false, Some(Reach::Everything)),
+            (
+                full_of("standardDSv3Family", 92),
+                false,
+                Some(Reach::Family(Some("standardDSv3Family".to_owned()))),
+            ),
+            (full_of("standardDSv3Family", 97), true, Some(Reach::Market)),
         ] {
             assert_eq!(
                 full(&sizes(), &usages(&rows), size, spot),
@@ -171,6 +205,16 @@ mod tests {
         }
         // Without the permission to read the sizes, only what the usages alone tell is known.
         assert_eq!(full(&Sizes::default(), &usages(&room), size, false), None);
+        let cores = usages(&full_of("cores", 97));
+        let reach = full(&Sizes::default(), &cores, size, false);
+        assert_eq!(reach, None, "one core more would do");
+        let cores = usages(&full_of("cores", 100));
+        let reach = full(&Sizes::default(), &cores, size, false);
+        assert_eq!(reach, Some(Reach::Everything));
+        let family = usages(&[("standardDSv3Family", 100, 100)]);
+        assert_eq!(full(&Sizes::default(), &family, size, false), None);
+        // Without the usages, nothing.
+        assert_eq!(full(&sizes(), &Usages::default(), size, false), None);
         assert_eq!(
             full(&Sizes::default(), &Usages::default(), size, true),
             None

@@ -66,6 +66,23 @@ pub(crate) fn vm(row: &Value) -> Option<VmRow> {
     })
 }
 
+/// What is odd about a row of a list of VMs, one line each (facts A1, K27).
+pub(crate) fn oddities_of_vm(row: &Value) -> Vec<String> {
+    let Some(vm) = vm(row) else {
+        return vec!["a row of the list of VMs has no name".to_owned()];
+    };
+    let name = &vm.name;
+    let mut found = Vec::new();
+    if vm.nic.is_none() {
+        found.push(format!("VM {name} has no network interface"));
+    }
+    let tags = row["tags"].as_object().into_iter().flatten();
+    for (key, _) in tags.filter(|(_, value)| !value.is_string()) {
+        found.push(format!("tag {key:?} of VM {name} is no text"));
+    }
+    found
+}
+
 /// One row of a list of network interfaces, and its address; "" while it has none.
 pub(crate) fn nic(row: &Value) -> Option<(Nic, String)> {
     let properties = &row["properties"];
@@ -109,21 +126,20 @@ pub(crate) fn disk(row: &Value) -> Option<Disk> {
     })
 }
 
-/// Whether a VM in state Failed never came to be. One that was well before, or that runs in spite of it, had only an
-/// update that failed, and may have containers on it.
-pub(crate) fn is_stillborn(was_well: bool, fault: &Fault, runs: bool) -> bool {
-    // It runs, but its system did not come up in time.
-    let is_dumb = fault
-        .codes()
-        .any(|code| code.to_ascii_lowercase().starts_with("osprovisioning"));
-    !was_well && (!runs || is_dumb)
+/// Whether a VM in state Failed never came to be. One that was well before, or that may run in spite of it, had only an
+/// update that failed, or has a system that did not report in time, and may have containers on it.
+pub(crate) fn is_stillborn(was_well: bool, may_run: bool) -> bool {
+    !was_well && !may_run
 }
 
 /// Why a VM failed, as its instance view says, and whether it runs nevertheless: an update of a VM that runs well may
-/// fail, too, and that VM must not go.
-pub(crate) fn failure_in_view(view: &Value) -> Option<(Fault, bool)> {
+/// fail, too, and that VM must not go. One that has no power state has no power.
+pub(crate) fn failure_in_view(view: &Value) -> (Option<Fault>, Option<bool>) {
     let statuses = statuses(view);
-    let runs = power_state(view).is_some_and(|state| state.eq_ignore_ascii_case("running"));
+    let runs = power_state(view).is_some_and(|state| {
+        let state = state.to_ascii_lowercase();
+        matches!(state.as_str(), "running" | "starting")
+    });
     let failed = statuses.iter().find_map(|status| {
         let code = status.code.as_deref()?;
         let lower = code.to_ascii_lowercase();
@@ -134,7 +150,7 @@ pub(crate) fn failure_in_view(view: &Value) -> Option<(Fault, bool)> {
         let message = status.message.as_deref().unwrap_or_default();
         Some(Fault::new(&code[at..], message))
     });
-    Some((failed?, runs))
+    (failed, Some(runs))
 }
 
 /// "running", "stopped", "deallocated", …, as an instance view says.
@@ -256,10 +272,12 @@ mod tests {
                 .iter()
                 .map(|code| json!({"code": code, "message": "because"}))
                 .collect();
-            failure_in_view(&json!({ "statuses": statuses }))
-                .map(|(fault, runs)| (fault.code().to_owned(), fault.message().to_owned(), runs))
+            let (fault, runs) = failure_in_view(&json!({ "statuses": statuses }));
+            let fault = fault.map(|fault| (fault.code().to_owned(), fault.message().to_owned()));
+            (fault, runs)
         };
-        let because = |code: &str, runs| Some((code.to_owned(), "because".to_owned(), runs));
+        let because =
+            |code: &str, runs| (Some((code.to_owned(), "because".to_owned())), Some(runs));
         assert_eq!(
             view(&["ProvisioningState/failed/AllocationFailed"]),
             because("AllocationFailed", false)
@@ -272,28 +290,23 @@ mod tests {
             because("VMExtensionError", true)
         );
         assert_eq!(view(&["ProvisioningState/failed"]), because("", false));
-        assert_eq!(view(&["ProvisioningState/succeeded"]), None);
+        assert_eq!(view(&["ProvisioningState/succeeded"]), (None, Some(false)));
         let stopped = json!({"statuses": [null, {"code": 7}, {"code": "PowerState/deallocated"}]});
         assert_eq!(power_state(&stopped).as_deref(), Some("deallocated"));
-        assert_eq!(failure_in_view(&json!({"statuses": null})), None);
-        assert_eq!(failure_in_view(&json!({"statuses": [null, {}]})), None);
+        for nothing in [json!({"statuses": null}), json!({"statuses": [null, {}]})] {
+            assert_eq!(failure_in_view(&nothing), (None, Some(false)));
+        }
     }
 
     #[test]
-    fn a_vm_whose_update_failed_is_not_taken_for_one_that_never_came_to_be() {
-        let fault = |code: &str| Fault::new(code, "");
-        for (was_well, code, runs, expected) in [
-            (false, "AllocationFailed", false, true),
-            (false, "OSProvisioningTimedOut", true, true),
-            (false, "VMExtensionProvisioningError", true, false),
-            (true, "AllocationFailed", false, false),
-            (true, "OSProvisioningTimedOut", true, false),
+    fn a_vm_that_was_well_or_may_run_is_not_taken_for_one_that_never_came_to_be() {
+        for (was_well, may_run, expected) in [
+            (false, false, true),
+            (false, true, false),
+            (true, false, false),
+            (true, true, false),
         ] {
-            assert_eq!(
-                is_stillborn(was_well, &fault(code), runs),
-                expected,
-                "{code}"
-            );
+            assert_eq!(is_stillborn(was_well, may_run), expected);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::{
     atlas::Fault,
     endpoints::Endpoints,
     failure::Failure,
+    masks::Masks,
     parameters::{Identity, Secret},
     retry_after,
 };
@@ -71,7 +72,7 @@ impl Tokens {
             }
             Err(failure) => {
                 let wait = match &failure {
-                    Failure::Said { fault, .. } => fault.retry_after,
+                    Failure::NoToken { fault, .. } => fault.retry_after,
                     _ => None,
                 };
                 let until = now() + wait.unwrap_or(AFTER_FAILURE) / scale.max(1);
@@ -148,10 +149,13 @@ impl Tokens {
         );
         let body = answer.bytes().await.map_err(unreachable)?;
         if status != 200 {
-            let mut fault = Fault::of_bytes(&body);
+            let masks = Masks::default();
+            if let Identity::Application { client_secret, .. } = &self.identity {
+                masks.hide(client_secret.reveal());
+            }
+            let mut fault = Fault::of_bytes(&masks.mask(&body));
             fault.retry_after = wait;
-            // A request for a token changes nothing, so nothing about its outcome is unknown.
-            return Err(Failure::Said { status, fault });
+            return Err(Failure::NoToken { status, fault });
         }
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
         let token = body["access_token"].as_str().unwrap_or_default();

@@ -98,6 +98,19 @@ pub trait InstanceSet: Send + Sync {
         Vec::new()
     }
 
+    /// Which quota group (the name that [`dispatch_model::CapacityScope::QuotaGroup`] carries) each of the cloud's types
+    /// belongs to, by the cloud's name of the type in any case: what has been learnt since the last call. So a refusal
+    /// that names a group concerns all types of it at once, also those that have never been refused.
+    fn quota_groups(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// Deletes what creates of this process have left behind beside instances (a network interface, say), and names what
+    /// cannot be deleted yet. For whoever must leave nothing; in a daemon, drivers collect such things by themselves.
+    async fn leftovers(&self) -> Result<Vec<String>, CloudError> {
+        Ok(Vec::new())
+    }
+
     /// This instance has stopped answering. The driver may look into it in the background, and tell of its end, if that
     /// is what it finds, through [`InstanceSet::ended`]. Called once for each probe that fails.
     fn doubt(&self, _id: &InstanceId) {}

@@ -202,6 +202,21 @@ impl Wrapped {
             })
     }
 
+    /// Deletes what creates of this process have left behind, and names what cannot be deleted yet. It takes no turn.
+    pub async fn leftovers_within(&self, within: Duration) -> Result<Vec<String>, CloudError> {
+        tokio::time::timeout(within, self.set.leftovers())
+            .await
+            .unwrap_or_else(|_| {
+                Err(CloudError::new(
+                    CloudErrorClass::Transient,
+                    format!(
+                        "what was left behind was not deleted within {} ms",
+                        within.as_millis()
+                    ),
+                ))
+            })
+    }
+
     /// The driver's futures do nothing before they are polled, so waiting for the turn first delays the call itself.
     async fn call<T>(
         &self,
@@ -278,6 +293,14 @@ impl InstanceSet for Wrapped {
 
     fn ended(&self) -> Vec<Ended> {
         self.set.ended()
+    }
+
+    fn quota_groups(&self) -> BTreeMap<String, String> {
+        self.set.quota_groups()
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>, CloudError> {
+        self.leftovers_within(OTHERS_WITHIN).await
     }
 
     fn doubt(&self, id: &InstanceId) {

@@ -82,13 +82,17 @@ impl Trial<'_> {
             match listed {
                 Ok(rows) => {
                     let rows: BTreeSet<InstanceId> = rows.into_iter().map(|row| row.id).collect();
-                    if rows.is_empty()
+                    let is_empty = rows.is_empty();
+                    ids = rows;
+                    if is_empty
                         && trouble.is_none()
                         && (began.elapsed() >= late || !destroyed.is_empty())
                     {
-                        return Ok(names(&destroyed));
+                        match self.leftovers(limit()).await {
+                            Ok(()) => return Ok(names(&destroyed)),
+                            Err(words) => trouble = Some(words),
+                        }
                     }
-                    ids = rows;
                 }
                 // What is known is destroyed once more, and nothing else can be done.
                 Err(words) => {
@@ -108,6 +112,18 @@ impl Trial<'_> {
             } else {
                 timing.sync_interval
             };
+        }
+    }
+
+    /// What a create has left beside instances: some clouds keep it for minutes.
+    async fn leftovers(&self, within: Duration) -> Result<(), String> {
+        if within.is_zero() {
+            return Err("there was not time to look for what is left beside instances".to_owned());
+        }
+        match self.settings.set.leftovers_within(within).await {
+            Ok(left) if left.is_empty() => Ok(()),
+            Ok(left) => Err(format!("{} cannot be deleted yet", left.join(", "))),
+            Err(error) => Err(error.message),
         }
     }
 }

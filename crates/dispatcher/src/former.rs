@@ -114,6 +114,15 @@ impl InstanceSet for WithFormer {
         self.own.ended().into_iter().chain(former).collect()
     }
 
+    fn quota_groups(&self) -> BTreeMap<String, String> {
+        // Nothing is made in former sets.
+        self.own.quota_groups()
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>, CloudError> {
+        self.own.leftovers().await
+    }
+
     fn doubt(&self, id: &InstanceId) {
         // Whoever has not listed it knows nothing of it.
         self.own.doubt(id);

@@ -95,8 +95,13 @@ impl Hands {
                 let list = self.cloud.clone().list(within);
                 let event = move |result| Input::Pool(Event::Listed { call, result });
                 let inputs = self.inputs.clone();
+                let set = Arc::clone(&self.cloud.set);
                 let list = async move {
                     let (ended, result) = list.await;
+                    let groups = set.quota_groups();
+                    if !groups.is_empty() {
+                        let _ = inputs.send(Input::Pool(Event::QuotaGroups(groups))).await;
+                    }
                     // Those who have died are told of before the list from which they are missing.
                     for end in ended {
                         // Nobody listens any more only when the daemon has stopped.

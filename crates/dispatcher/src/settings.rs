@@ -80,7 +80,7 @@ pub(crate) fn brain(
             resource_tags: vms.resource_tags.clone(),
             instance_set_id: config.instance_set_id.clone(),
             cluster_id: config.cluster_id.clone(),
-            // A driver that has quota groups names them when it refuses (facts §2.8.4).
+            // A driver that has quota groups tells of them with lists, or when it refuses (facts §2.8.4).
             quota_groups: BTreeMap::new(),
             spot_fallback: vms
                 .spot_fallback

@@ -20,7 +20,7 @@ mod ssh;
 mod sshd;
 mod tls;
 
-pub use azure::{AzureApi, AzureBad, AzureInjection, AzureRequest, AzureSettings};
+pub use azure::{AzureApi, AzureBad, AzureCreation, AzureInjection, AzureRequest, AzureSettings};
 pub use cluster_config::ClusterConfig;
 pub use dispatch_lab as world;
 pub use ec2::{Bad, Ec2Api, Ec2Settings, Injection, Subnet, Volume};

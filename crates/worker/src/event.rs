@@ -153,6 +153,8 @@ pub enum Event {
     /// The cloud says that an instance has ended, or is ending, without our doing: it is gone at once, with all that
     /// ran on it (facts E5, K34).
     Died(InstanceEnd),
+    /// Which quota group the cloud's types belong to, by the cloud's name of the type, as far as the driver knows by now.
+    QuotaGroups(BTreeMap<String, String>),
     /// Whether the runner's binary can be read (facts W27). `Ok` until told otherwise.
     RunnerBinary(Result<(), String>),
     /// The daemon stops: nothing is created, started or destroyed any more.

@@ -250,12 +250,26 @@ impl Pool {
             }
             Event::WatchLost { worker } => self.with_worker(worker, WorkerEvent::WatchLost),
             Event::Died(end) => self.died(end),
+            Event::QuotaGroups(groups) => self.learn_groups(groups),
             Event::RunnerBinary(result) => self.holds.runner_unreadable = result.err(),
             Event::Stopping => {
                 self.holds.stopping = true;
                 self.desk.stopping = true;
             }
             Event::Tick => {}
+        }
+    }
+
+    fn learn_groups(&mut self, groups: BTreeMap<String, String>) {
+        // Clouds do not care for the case of their types' names.
+        let groups: BTreeMap<String, String> = groups
+            .into_iter()
+            .map(|(name, group)| (name.to_ascii_lowercase(), group))
+            .collect();
+        for (name, instance_type) in &self.types {
+            if let Some(group) = groups.get(&instance_type.provider_type.to_ascii_lowercase()) {
+                self.holds.set_group(name.clone(), group.clone());
+            }
         }
     }
 

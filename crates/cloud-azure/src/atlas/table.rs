@@ -97,13 +97,15 @@ const GROUP: &str = "check ResourceGroup, NetworkResourceGroup and ImageResource
 const SUBSCRIPTION: &str = "check SubscriptionID, and that the subscription is not disabled.";
 const REGISTER: &str = "register the resource providers: az provider register --namespace Microsoft.Compute (and \
                         Microsoft.Network).";
-const POLICY: &str = "an Azure Policy of the subscription forbids it: add the tags it asks for to ResourceTags, or exempt the \
-                      resource group.";
+const POLICY: &str = "an Azure Policy of the subscription forbids it: choose a ProviderType that it allows, add the tags it \
+                      asks for to ResourceTags, or exempt the resource group.";
 const LOCKED: &str = "remove the lock from the resource group: nothing can be deleted there.";
 const LOCATION: &str =
     "check Location: it must be a region that this subscription may use, such as \"centralus\".";
 const TAGS: &str =
     "check ResourceTags: at most 50 tags, names of at most 512 characters without <>%&\\?/.";
+const PLAN: &str = "use an image that needs no purchase: the dispatcher orders none, since the terms of a plan are \
+                    somebody's to accept (az vm image terms accept).";
 const WAITS: &str = "Azure is still busy with this resource: it is asked again.";
 const BOOT: &str = "check the image: it must be generalized and run cloud-init or the Azure agent.";
 
@@ -224,7 +226,38 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("InvalidTagNameCharacters", Permanent, Everything, TAGS),
     entry("TagCountLimitExceeded", Permanent, Everything, TAGS),
     entry("ReservedResourceName", Permanent, Everything, ""),
-    // Where.
+    // Images of the marketplace (learn.microsoft.com/azure/virtual-machines/error-codes).
+    entry("VMMarketplaceInvalidInput", Permanent, Everything, PLAN),
+    entry(
+        "MarketplacePurchaseEligibilityFailed",
+        Permanent,
+        Everything,
+        PLAN,
+    ),
+    entry(
+        "ResourcePurchaseValidationFailed",
+        Permanent,
+        Everything,
+        PLAN,
+    ),
+    entry("ResourcePurchaseCanceled", Permanent, Everything, PLAN),
+    entry("PurchasePlanMissing", Permanent, Everything, PLAN),
+    saying(
+        "BadRequest",
+        "plan information",
+        Permanent,
+        Everything,
+        PLAN,
+    ),
+    // Where. Our own network interface is there: Azure does not know it everywhere yet.
+    saying(
+        "InvalidResourceReference",
+        "/networkinterfaces/",
+        Transient,
+        Size,
+        WAITS,
+    ),
+    saying("NotFound", "/networkinterfaces/", Transient, Size, WAITS),
     entry("SubnetNotFound", Permanent, Everything, NETWORK),
     entry("InvalidResourceReference", Permanent, Everything, NETWORK),
     entry("SubnetsNotInSameVnet", Permanent, Everything, NETWORK),
@@ -304,7 +337,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         REGISTER,
     ),
     entry("SubscriptionNotRegistered", Permanent, Everything, REGISTER),
-    entry("RequestDisallowedByPolicy", Permanent, Everything, POLICY),
+    // A policy may forbid some sizes alone.
+    entry("RequestDisallowedByPolicy", Permanent, Size, POLICY),
     entry("ScopeLocked", Permanent, Everything, LOCKED),
     entry("BillingNotEnabled", Permanent, Everything, SUBSCRIPTION),
     // When.

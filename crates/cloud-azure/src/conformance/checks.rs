@@ -47,6 +47,16 @@ checks! {
     [] a_lost_answer_of_any_write_makes_nothing_twice: creates;
     [] nothing_is_put_after_the_end_of_a_vm_was_asked_for: creates;
     [K27] k27_an_operation_that_fails_is_told_by_its_reason_and_its_vm_deleted: creates;
+    [K27] k27_an_operation_that_may_not_be_read_is_not_the_vms_failure: creates;
+    [] a_failure_without_a_reason_is_looked_into: creates;
+    [] a_vm_that_runs_is_left_to_the_boot_probe_though_azure_calls_it_failed: creates;
+    [] only_azures_own_word_counts_as_gone: creates;
+    [] a_server_that_breaks_down_after_its_work_makes_no_second_vm: creates;
+    [] a_refusal_after_a_lost_put_is_settled_by_a_look: creates;
+    [] a_delete_that_fails_later_is_followed_and_the_vm_stays_listed: creates;
+    [] a_vm_may_be_ended_while_it_is_being_made: creates;
+    [] an_end_that_comes_before_the_put_ends_the_vm_all_the_same: creates;
+    [A9] a9_a_secret_is_in_no_words_of_any_call: creates;
     [] a_vm_that_failed_in_an_earlier_life_is_looked_into_and_deleted: creates;
     [] an_operation_that_azure_has_forgotten_is_read_from_the_vm: creates;
     [K34] a_spot_vm_that_disappears_counts_as_presumably_evicted: creates;
@@ -61,13 +71,17 @@ checks! {
     [A4] what_is_younger_than_a_create_may_take_stays: garbage;
     [] a_vm_keeps_its_own_and_a_vm_that_leaves_it_behind_is_cleaned_up_after: garbage;
     [] a_reserved_network_interface_goes_after_its_time: garbage;
+    [] a_list_of_vms_with_a_page_missing_makes_nothing_garbage: garbage;
     [K27] k27_garbage_is_not_collected_inside_a_list: garbage;
     [] in_the_background_it_is_collected_without_being_asked: garbage;
     [] one_that_cannot_be_deleted_does_not_keep_the_others: garbage;
     [] a_process_killed_at_any_request_leaves_nothing_and_makes_nothing_twice: kills;
     [A1 K27] a1_k27_odd_rows_affect_themselves_alone: lists;
     [] a_list_of_many_pages_is_read_to_its_end: lists;
-    [K27] k27_a_page_that_names_itself_ends_the_list: lists;
+    [K27] k27_a_page_that_names_itself_ends_the_list_and_nothing_is_taken_for_gone: lists;
+    [A1 K27] a1_k27_what_is_odd_is_told_in_one_line_each: lists;
+    [] pages_at_azures_own_host_are_read_behind_an_override: lists;
+    [] a_vm_that_does_not_go_is_listed_again: lists;
     [A11] a11_other_peoples_vms_are_neither_listed_nor_missed: lists;
     [] a_list_that_fails_is_no_empty_list: lists;
     [] addresses_are_asked_for_while_one_is_missing_and_then_no_more: lists;
@@ -78,6 +92,7 @@ checks! {
     [A5] a5_retry_after_may_be_a_date: refusals;
     [A5 K27] a5_k27_without_retry_after_twenty_seconds_are_waited: refusals;
     [] the_documented_buckets_are_met_as_a_rate_limit_and_ends_have_a_bucket_of_their_own: refusals;
+    [] the_bucket_of_vms_put_is_emptied_by_others_and_fills_again: refusals;
     [A6] a6_quotas_are_told_by_what_is_full: refusals;
     [A6] a6_where_azure_does_not_say_which_the_usages_tell: refusals;
     [A6] a6_without_the_permission_to_read_sizes_the_size_is_held: refusals;
@@ -92,6 +107,7 @@ checks! {
     [] without_a_secret_the_host_is_asked_and_with_a_client_id_for_that_identity: tokens;
     [] a_token_that_azure_refuses_is_replaced_within_the_call: tokens;
     [] a_short_token_is_renewed_before_it_ends: tokens;
+    [] a_metadata_service_that_is_being_updated_is_waited_for: tokens;
     [] wrong_credentials_are_refused_with_the_remedy_and_not_hammered: tokens;
 }
 

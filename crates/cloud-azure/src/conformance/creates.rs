@@ -2,7 +2,7 @@
 
 use dispatch_cloud::{EndCause, InstanceSet as _};
 use dispatch_lab_net::AzureBad;
-use dispatch_model::{CapacityScope, CloudErrorClass};
+use dispatch_model::{CapacityScope, CloudErrorClass, RefusalScope};
 
 use super::stage::{Look, OTHER, Outcome, SMALL, SPOT, Setup, Stage, ensure, order, refused};
 
@@ -15,7 +15,13 @@ pub(super) async fn a_lost_answer_is_looked_up() {
     let setup = Setup::default().bad("PUT", "virtualMachines", 1, AzureBad::Lost);
     let stage = setup.start().await;
     stage.create(SMALL, "secret").await.expect("a VM");
-    assert_eq!(stage.requests(), ["PUT nic", "PUT vm", "GET vm"]);
+    let requests = stage.requests();
+    assert_eq!(
+        requests.get(..3).unwrap_or(&requests),
+        ["PUT nic", "PUT vm", "GET vm"],
+        "it looks before it puts again"
+    );
+    assert_eq!(stage.calls("PUT vm"), 1);
     assert_eq!(stage.azure.vms().len(), 1);
 }
 
@@ -30,7 +36,7 @@ async fn a_refused_create_leaves_nothing() -> Outcome {
     let stage = setup.start().await;
     let answer = stage.create(SMALL, "secret").await;
     ensure(answer.is_err() && stage.left().is_empty(), || {
-        format!("{answer:?} left {:?}", stage.left())
+        format!("a refused create left {:?}", stage.left())
     })
 }
 
@@ -70,6 +76,11 @@ async fn a_vm_that_fails_is_told_and_deleted() -> Outcome {
             && end.class == Some(CloudErrorClass::Capacity(CapacityScope::Type)),
         || format!("{end:?}"),
     )?;
+    let vm = crate::places::name_in(end.id.as_str());
+    stage.until_left_alone(vm).await?;
+    ensure(stage.calls("DELETE vm") == 1, || {
+        "a VM that failed was not deleted".to_owned()
+    })?;
     until_nothing_is_left(&stage).await
 }
 
@@ -110,7 +121,7 @@ async fn a_change_of_tags_is_merged() -> Outcome {
         .ok_or("no tags were changed")?;
     ensure(
         request.body["operation"] == "Merge" && stage.calls("PUT vm") == 1,
-        || format!("{}", request.body),
+        || format!("other tags are touched: {}", request.body),
     )
 }
 
@@ -164,6 +175,17 @@ pub(super) async fn w23_a_managed_image_takes_twenty_creates_at_a_time_and_a_gal
         matches!(error.class, CloudErrorClass::RateLimited(_)),
         "{error}"
     );
+    // The same if all come at once, and none is refused that would have had a place.
+    let stage = Setup::default().azure(slow).start().await;
+    let creates = (0..30).map(|n| {
+        let account = stage.account.clone();
+        tokio::spawn(async move { account.create(&order(SMALL, &format!("s{n}"))).await })
+    });
+    let mut made = 0;
+    for create in creates.collect::<Vec<_>>() {
+        made += usize::from(create.await.expect("no panic").is_ok());
+    }
+    assert_eq!((made, stage.azure.vms().len()), (20, 20));
     let gallery = Setup::default()
         .azure(slow)
         .parameter("SharedImageGalleryName", "gallery".into())
@@ -192,16 +214,19 @@ pub(super) async fn a_vm_that_azure_does_not_show_yet_is_not_put_twice() {
         .azure(|settings| settings.unknown_ms = 60_000)
         .bad("PUT", "virtualMachines", 1, AzureBad::Lost);
     let stage = setup.start().await;
-    stage.create(SMALL, "secret").await.expect("a VM");
-    assert_eq!(
-        stage.requests(),
-        ["PUT nic", "PUT vm", "GET vm", "PUT nic", "PUT vm"]
-    );
+    let made = stage.create(SMALL, "secret").await;
     for request in stage.azure.requests() {
         if request.method == "PUT" && request.path.contains("virtualMachines") {
-            assert_eq!(request.headers["if-none-match"], "*");
+            let condition = request.headers.get("if-none-match").map(String::as_str);
+            assert_eq!(condition, Some("*"), "a PUT without a condition");
         }
     }
+    made.expect("a VM");
+    // The network interface is there, and is not put again.
+    assert_eq!(
+        stage.requests(),
+        ["PUT nic", "PUT vm", "GET vm", "GET nic", "PUT vm"]
+    );
     assert_eq!(stage.azure.vms().len(), 1);
 }
 
@@ -214,7 +239,8 @@ pub(super) async fn a_fresh_vm_that_azure_does_not_know_is_not_taken_for_gone() 
     );
     let stage = setup.start().await;
     let made = stage.create(SMALL, "secret").await.expect("a VM");
-    let error = stage.account.destroy(&made.id).await.expect_err("not yet");
+    let error = stage.account.destroy(&made.id).await;
+    let error = error.expect_err("a fresh VM that Azure does not know is not gone");
     assert_eq!(error.class, CloudErrorClass::Transient);
     stage.account.destroy(&made.id).await.expect("gone");
     stage.account.destroy(&made.id).await.expect("gone already");
@@ -251,11 +277,274 @@ pub(super) async fn nothing_is_put_after_the_end_of_a_vm_was_asked_for() {
     stage.account.destroy(&id).await.expect("there is none");
     let error = stage.create(SMALL, "secret").await.expect_err("given up");
     assert_eq!(error.class, CloudErrorClass::Transient);
-    assert_eq!(stage.calls("PUT vm"), 0);
+    assert_eq!(stage.calls("PUT vm") + stage.calls("PUT nic"), 0);
+}
+
+/// Its end is asked for while its PUT is under way, and Azure takes the end first.
+pub(super) async fn an_end_that_comes_before_the_put_ends_the_vm_all_the_same() {
+    let setup = Setup::default().bad("PUT", "virtualMachines", 1, AzureBad::Late(100));
+    let stage = setup.start().await;
+    let name = crate::names::Names::of("conformance", &order(SMALL, "secret").secret).vm;
+    let create = {
+        let account = stage.account.clone();
+        tokio::spawn(async move { account.create(&order(SMALL, "secret")).await })
+    };
+    let mut look = Look::begin("the VM is put");
+    while stage.calls("PUT vm") == 0 {
+        look.again().await.expect("put");
+    }
+    let end = stage.account.destroy(&stage.account.id(&name)).await;
+    end.expect("there is none yet");
+    create.await.expect("no panic").expect_err("given up");
+    assert_eq!(stage.calls("PUT vm"), 1, "it is not put again");
+    stage.until_nothing_is_late().await.expect("all arrived");
+    // Whatever came late is listed, and ended like everything that nobody wants.
+    stage.clean_up().await.expect("an end");
+    assert_eq!(until_nothing_is_left(&stage).await, Ok(()));
+    assert_eq!(stage.nothing_was_made_twice(), Ok(()));
 }
 
 pub(super) async fn k27_an_operation_that_fails_is_told_by_its_reason_and_its_vm_deleted() {
     assert_eq!(a_vm_that_fails_is_told_and_deleted().await, Ok(()));
+}
+
+/// The role lets nobody read operations, which needs it on the subscription: that says nothing about VMs.
+pub(super) async fn k27_an_operation_that_may_not_be_read_is_not_the_vms_failure() {
+    assert_eq!(unreadable_operations_harm_no_vm().await, Ok(()));
+    // What really fails is found out from the VM itself, with its reason.
+    let setup = Setup::default().azure(fails).azure(|settings| {
+        settings
+            .forbidden
+            .insert("Microsoft.Compute/locations/operations/read".to_owned());
+    });
+    let stage = setup.start().await;
+    stage.create(SMALL, "secret").await.expect("accepted");
+    let mut look = Look::begin("it is told");
+    let ended = loop {
+        let ended = stage.account.memory().take_ended();
+        if !ended.is_empty() {
+            break ended;
+        }
+        look.again().await.expect("told without any list");
+    };
+    assert_eq!(ended[0].code, "AllocationFailed");
+    assert_eq!(until_nothing_is_left(&stage).await, Ok(()));
+}
+
+async fn unreadable_operations_harm_no_vm() -> Outcome {
+    for (status, code) in [
+        (403, "AuthorizationFailed"),
+        (401, "InvalidAuthenticationToken"),
+    ] {
+        let stage = Setup::default()
+            .azure(|settings| settings.create_ms = 100)
+            .bad("GET", "operations", 1000, refused(status, code, ""))
+            .start()
+            .await;
+        let made = stage.create(SMALL, "secret").await.map_err(words)?;
+        let vm = crate::places::name_in(made.id.as_str());
+        stage.until_left_alone(vm).await?;
+        let deletes = stage.calls("DELETE vm");
+        ensure(deletes == 0 && stage.calls("GET operation") > 0, || {
+            format!("{code}: {deletes} deletes of a VM whose operation may not be read")
+        })?;
+        ensure(stage.calls("GET vm") > 0, || {
+            "the VM was not looked at".to_owned()
+        })?;
+        let ended = stage.account.memory().take_ended();
+        ensure(ended.is_empty(), || format!("{code}: {ended:?}"))?;
+        stage.until("it is listed", |rows| rows.len() == 1).await?;
+    }
+    Ok(())
+}
+
+/// Where operations say nothing, the instance view does.
+pub(super) async fn a_failure_without_a_reason_is_looked_into() {
+    let setup = Setup::default().azure(fails).azure(|settings| {
+        settings.no_operations = true;
+        settings.create_ms = 50;
+    });
+    let stage = setup.start().await;
+    stage.create(SMALL, "secret").await.expect("accepted");
+    let ended = stage.until_ended().await.expect("an end");
+    let told: Vec<_> = ended
+        .iter()
+        .map(|end| (end.code.as_str(), &end.class))
+        .collect();
+    let lack = Some(CloudErrorClass::Capacity(CapacityScope::Type));
+    assert_eq!(told, [("AllocationFailed", &lack)]);
+    assert_eq!(stage.calls("GET operation"), 0);
+    assert_eq!(until_nothing_is_left(&stage).await, Ok(()));
+    // And where not even that does, it is told as such.
+    let setup = Setup::default()
+        .azure(fails)
+        .azure(|settings| settings.no_reasons = true);
+    let stage = setup.start().await;
+    stage.create(SMALL, "secret").await.expect("accepted");
+    let ended = stage.until_ended().await.expect("an end");
+    assert!(ended[0].message.contains("no reason"), "{ended:?}");
+    assert_eq!(ended[0].class, None);
+}
+
+/// Azure calls a VM failed whose system has not reported in time; it may be at work.
+pub(super) async fn a_vm_that_runs_is_left_to_the_boot_probe_though_azure_calls_it_failed() {
+    let setup = Setup::default().azure(|settings| {
+        let reason = (
+            "OSProvisioningTimedOut".to_owned(),
+            "not in time".to_owned(),
+        );
+        settings
+            .failing_but_running
+            .insert(SMALL.to_owned(), reason);
+    });
+    let mut stage = setup.start().await;
+    let made = stage.create(SMALL, "secret").await.expect("accepted");
+    let vm = crate::places::name_in(made.id.as_str());
+    for life in 0..2 {
+        let mut look = Look::begin("it is looked into");
+        let views = stage.calls("GET instanceView");
+        while stage.calls("GET instanceView") == views {
+            stage.list().await.expect("a list");
+            look.again().await.expect("looked into");
+        }
+        stage.until_left_alone(vm).await.expect("an end");
+        assert_eq!(stage.calls("DELETE vm"), 0, "life {life}");
+        assert_eq!(stage.account.memory().take_ended(), [], "life {life}");
+        assert_eq!(stage.list().await.expect("a list").len(), 1, "life {life}");
+        stage.restart();
+    }
+    stage.clean_up().await.expect("it can be ended");
+}
+
+/// A page of a proxy, a subscription or a resource group that is not there: the VM may be.
+pub(super) async fn only_azures_own_word_counts_as_gone() {
+    for bad in [
+        refused(404, "SubscriptionNotFound", ""),
+        refused(404, "ResourceGroupNotFound", ""),
+        AzureBad::Stranger(404),
+    ] {
+        let name = format!("{bad:?}");
+        let stage = Setup::default().start().await;
+        let made = stage.create(SPOT, "secret").await.expect("a VM");
+        let listed = stage.until("it is listed", |rows| rows.len() == 1).await;
+        listed.expect("a list");
+        stage.account.memory().is_old(&made.id);
+        let injection = |method: &str| {
+            dispatch_lab_net::AzureInjection::next(method, "virtualMachines/", bad.clone())
+        };
+        (stage.azure)
+            .set(|settings| settings.injections = vec![injection("DELETE"), injection("GET")]);
+        let end = stage.account.destroy(&made.id).await;
+        assert!(end.is_err(), "{name}: a VM that is there counts as gone");
+        // The same for one that has stopped answering.
+        let vm = crate::places::name_in(made.id.as_str());
+        stage.until_left_alone(vm).await.expect(&name);
+        stage.account.doubt(&made.id);
+        stage.until_left_alone(vm).await.expect(&name);
+        assert_eq!(stage.calls("GET instanceView"), 1, "{name}");
+        assert_eq!(stage.account.memory().take_ended(), [], "{name}");
+        stage.clean_up().await.expect(&name);
+    }
+}
+
+/// Carried out, and then answered with 500.
+pub(super) async fn a_server_that_breaks_down_after_its_work_makes_no_second_vm() {
+    let mistaken = || {
+        let words = "An internal error occurred.".to_owned();
+        AzureBad::Mistaken(500, "InternalServerError".to_owned(), words)
+    };
+    let stage = Setup::default()
+        .bad("PUT", "virtualMachines", 1, mistaken())
+        .start()
+        .await;
+    let answer = stage.create(SMALL, "secret").await;
+    answer.expect("a VM that is there is not taken for refused");
+    assert_eq!(stage.requests(), ["PUT nic", "PUT vm", "GET vm"]);
+    // While Azure does not show it, it holds its network interface: nobody knows.
+    let stage = Setup::default()
+        .azure(|settings| settings.unknown_ms = 600_000)
+        .bad("PUT", "virtualMachines", 1, mistaken())
+        .start()
+        .await;
+    let error = stage.create(SMALL, "secret").await.expect_err("in doubt");
+    assert_eq!(error.class, CloudErrorClass::OutcomeUnknown, "{error}");
+    assert_eq!(stage.left().len(), 3, "{:?}", stage.left());
+    assert_eq!(stage.calls("PUT vm"), 1);
+    // If it did nothing, that is a passing fault, and nothing stays.
+    let stage = Setup::default()
+        .bad(
+            "PUT",
+            "virtualMachines",
+            1,
+            refused(500, "InternalServerError", ""),
+        )
+        .start()
+        .await;
+    let error = stage.create(SMALL, "secret").await.expect_err("a fault");
+    assert_eq!(error.class, CloudErrorClass::Transient, "{error}");
+    assert_eq!(stage.left(), Vec::<String>::new());
+}
+
+/// The first PUT made the VM, a look did not show it, and the second PUT is refused.
+pub(super) async fn a_refusal_after_a_lost_put_is_settled_by_a_look() {
+    for refusal in [
+        refused(409, "SkuNotAvailable", ""),
+        refused(403, "AuthorizationFailed", ""),
+        AzureBad::Throttled(Some("1".to_owned())),
+        AzureBad::Stranger(407),
+    ] {
+        let name = format!("{refusal:?}");
+        let stage = Setup::default()
+            .bad("PUT", "virtualMachines/", 1, AzureBad::Lost)
+            .bad(
+                "GET",
+                "virtualMachines/",
+                1,
+                refused(404, "ResourceNotFound", ""),
+            )
+            .bad("PUT", "virtualMachines/", 1, refusal)
+            .start()
+            .await;
+        stage.create(SMALL, "secret").await.expect(&name);
+        assert_eq!(stage.azure.vms().len(), 1, "{name}");
+        assert_eq!(stage.azure.nics().len(), 1, "{name}");
+        assert_eq!(
+            stage.requests(),
+            ["PUT nic", "PUT vm", "GET vm", "GET nic", "PUT vm", "GET vm"],
+            "{name}"
+        );
+    }
+}
+
+/// A delete that was accepted and fails: the VM stays on the list, and its end may be asked for again.
+pub(super) async fn a_delete_that_fails_later_is_followed_and_the_vm_stays_listed() {
+    let setup = Setup::default().azure(|settings| {
+        settings.delete_fails = Some(("ScopeLocked".to_owned(), "there is a lock".to_owned()));
+    });
+    let stage = setup.start().await;
+    let made = stage.create(SMALL, "secret").await.expect("a VM");
+    let vm = crate::places::name_in(made.id.as_str());
+    stage.account.destroy(&made.id).await.expect("accepted");
+    stage.until_left_alone(vm).await.expect("followed");
+    let followed = stage.azure.requests().into_iter();
+    let followed = followed.filter(|request| request.path.contains("operations/delete-vm"));
+    assert!(followed.count() > 0, "it is followed");
+    assert!(!stage.account.memory().is_deleted(vm));
+    assert_eq!(stage.list().await.expect("a list").len(), 1);
+    stage.azure.set(|settings| settings.delete_fails = None);
+    stage.clean_up().await.expect("an end");
+}
+
+/// The operation that makes it is preempted by its end.
+pub(super) async fn a_vm_may_be_ended_while_it_is_being_made() {
+    let setup = Setup::default().azure(|settings| settings.create_ms = 600_000);
+    let stage = setup.start().await;
+    let made = stage.create(SMALL, "secret").await.expect("accepted");
+    stage.account.destroy(&made.id).await.expect("an end");
+    let vm = crate::places::name_in(made.id.as_str());
+    stage.until_left_alone(vm).await.expect("both are followed");
+    assert_eq!(stage.account.memory().take_ended(), [], "we asked for it");
+    assert_eq!(until_nothing_is_left(&stage).await, Ok(()));
 }
 
 pub(super) async fn a_vm_that_failed_in_an_earlier_life_is_looked_into_and_deleted() {
@@ -299,7 +588,7 @@ async fn an_eviction_is_noticed() -> Outcome {
     let ended = stage.account.memory().take_ended();
     let told: Vec<_> = ended.iter().map(|end| (&end.id, end.cause)).collect();
     ensure(told == [(&made.id, EndCause::TakenBack)], || {
-        format!("{told:?}")
+        format!("what is told of the eviction: {told:?}")
     })
 }
 
@@ -390,6 +679,67 @@ pub(super) async fn a9_a_secret_is_not_in_names_nor_on_network_interfaces_nor_in
     }
 }
 
+/// Azure may repeat what it knows in any answer.
+pub(super) async fn a9_a_secret_is_in_no_words_of_any_call() {
+    let secret = "0123456789abcdef0123456789abcdef01234567";
+    let mut stage = Setup::default().start().await;
+    let made = stage.create(SMALL, secret).await.expect("a VM");
+    // Another life has not made it: it learns the secret from the list.
+    stage.restart();
+    let listed = stage.until("it is listed", |rows| rows.len() == 1).await;
+    listed.expect("a list");
+    let echo = refused(
+        400,
+        "Echo",
+        &format!("it has {secret} and lab-client-secret"),
+    );
+    stage.azure.set(|settings| {
+        let every = ["GET", "PATCH", "DELETE"].map(|method| {
+            dispatch_lab_net::AzureInjection::next(method, "", echo.clone()).times(1000)
+        });
+        settings.injections = every.into();
+    });
+    let tags = [("a".to_owned(), "b".to_owned())].into();
+    let told = [
+        stage
+            .account
+            .set_tags(&made.id, &tags)
+            .await
+            .expect_err("an error")
+            .message,
+        stage
+            .account
+            .destroy(&made.id)
+            .await
+            .expect_err("an error")
+            .message,
+        stage.list().await.expect_err("an error"),
+        format!("{:?}", stage.account.collect().await),
+        format!("{:?}", stage.account.view_vm("x").await),
+    ];
+    for words in told {
+        assert!(
+            words.contains("(secret)") && !words.contains(secret),
+            "{words}"
+        );
+    }
+    stage.azure.set(|settings| settings.injections.clear());
+    // What an operation says, and what is told of it.
+    let fails = |settings: &mut dispatch_lab_net::AzureSettings| {
+        let words = format!("no room for {secret}");
+        let reason = ("AllocationFailed".to_owned(), words);
+        settings.failing.insert(OTHER.to_owned(), reason);
+    };
+    stage.azure.set(fails);
+    let second = "another-secret-of-forty-characters-long-";
+    stage.create(OTHER, second).await.expect("accepted");
+    let ended = stage.until_ended().await.expect("an end");
+    assert!(
+        ended[0].message.contains("no room for (secret)"),
+        "{ended:?}"
+    );
+}
+
 pub(super) async fn a10_network_and_images_are_found_in_their_own_groups_and_galleries() {
     let stage = Setup::default().start().await;
     stage.create(SMALL, "managed").await.expect("a VM");
@@ -414,7 +764,8 @@ pub(super) async fn a10_network_and_images_are_found_in_their_own_groups_and_gal
             .start()
             .await;
         let error = stage.create(SMALL, "s").await.expect_err("a refusal");
-        assert_eq!(error.class, CloudErrorClass::Refused, "{error}");
+        let widely = CloudErrorClass::RefusedWidely(RefusalScope::Everything);
+        assert_eq!(error.class, widely, "{error}");
         assert!(error.message.contains(code), "{error}");
     }
 }

@@ -1,9 +1,16 @@
 //! Lists: pages, odd rows, addresses, other people's VMs.
 
+use std::{
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
 use dispatch_cloud::Tags;
 use dispatch_lab_net::{AzureBad, world::Span};
+use tracing::instrument::WithSubscriber as _;
 
-use super::stage::{SMALL, Setup, refused};
+use super::stage::{SCALE, SMALL, SPOT, Setup, refused};
 
 pub(super) async fn a1_k27_odd_rows_affect_themselves_alone() {
     let stage = Setup::default()
@@ -38,21 +45,172 @@ pub(super) async fn a_list_of_many_pages_is_read_to_its_end() {
         .expect("a list");
 }
 
-pub(super) async fn k27_a_page_that_names_itself_ends_the_list() {
+/// What was read so far is not all there may be.
+pub(super) async fn k27_a_page_that_names_itself_ends_the_list_and_nothing_is_taken_for_gone() {
     let stage = Setup::default()
-        .azure(|settings| {
-            settings.page = 2;
-            settings.repeats_page = true;
-        })
+        .azure(|settings| settings.page = 1)
         .start()
         .await;
+    let mut made = Vec::new();
     for n in 0..3 {
-        stage.create(SMALL, &format!("s{n}")).await.expect("a VM");
+        made.push(stage.create(SPOT, &format!("s{n}")).await.expect("a VM").id);
     }
+    let listed = stage.until("all are listed", |rows| rows.len() == 3).await;
+    listed.expect("a list");
+    // The first page names itself: two VMs are not shown.
     stage
-        .until("all are listed once", |rows| rows.len() == 3)
-        .await
-        .expect("a list");
+        .azure
+        .set(|settings| settings.first_page_repeats = true);
+    assert_eq!(stage.list().await.expect("a list").len(), 3);
+    assert_eq!(stage.account.memory().take_ended(), []);
+    // What we end meanwhile is gone, and what is new is found all the same.
+    stage.account.destroy(&made[2]).await.expect("an end");
+    assert_eq!(stage.list().await.expect("a list").len(), 2);
+    stage
+        .azure
+        .set(|settings| settings.first_page_repeats = false);
+    let listed = stage.until("two are left", |rows| rows.len() == 2).await;
+    listed.expect("a list");
+    assert_eq!(stage.account.memory().take_ended(), []);
+}
+
+/// Facts A1, K27: a VM without network interface, a null tag, an interface without address, a page that repeats.
+pub(super) async fn a1_k27_what_is_odd_is_told_in_one_line_each() {
+    let setup = Setup {
+        world: |settings| settings.cloud.address_ms = Span::between(600_000, 600_000),
+        ..Setup::default()
+    };
+    let setup = setup.azure(|settings| {
+        settings.odd_rows = true;
+        settings.repeats_page = true;
+    });
+    let stage = setup.start().await;
+    let made = stage.create(SMALL, "secret").await.expect("a VM");
+    let vm = crate::places::name_in(made.id.as_str()).to_owned();
+    let listed = stage.until("it is listed", |rows| rows.len() == 1).await;
+    listed.expect("a list");
+    // Now it is made, and still without an address.
+    stage.until_left_alone(&vm).await.expect("made");
+    stage.list().await.expect("a list");
+    let lines = told_by(async {
+        for _ in 0..3 {
+            stage.list().await.expect("a list");
+        }
+    });
+    let again = lines.await;
+    // The lists before have told already: only what is new is told again.
+    assert_eq!(again, Vec::<String>::new());
+    let mut fresh = stage;
+    fresh.restart();
+    let lines = told_by(async {
+        for _ in 0..3 {
+            fresh.list().await.expect("a list");
+        }
+    });
+    let mut lines = lines.await;
+    lines.sort();
+    let nothing_else = |what: &str| format!("{what}; nothing else is affected");
+    let mut expected: Vec<String> = [
+        "VM odd-1 has no network interface",
+        "VM odd-2 has no network interface",
+        "VM odd-3 has no network interface",
+        "a page of the list of VMs names itself as the next",
+        "a page of the list of network interfaces names itself as the next",
+        "a row of the list of VMs has no name",
+        r#"tag "a" of VM odd-2 is no text"#,
+        r#"tag "b" of VM odd-2 is no text"#,
+    ]
+    .map(nothing_else)
+    .into();
+    expected.push(nothing_else(&format!(
+        "the network interface of VM {vm} has no address"
+    )));
+    expected.sort();
+    assert_eq!(lines, expected);
+}
+
+/// What the driver writes into the log at level warn.
+async fn told_by(doing: impl Future<Output = ()>) -> Vec<String> {
+    let log = Log::default();
+    doing.with_subscriber(log.clone()).await;
+    let lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.clone()
+}
+
+/// Keeps the messages of warnings.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Words(String);
+
+impl tracing::field::Visit for Words {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("dispatch_cloud")
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut words = Words(String::new());
+        event.record(&mut words);
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.push(words.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Behind a private link Azure goes on naming its own host, in pages and in operations.
+pub(super) async fn pages_at_azures_own_host_are_read_behind_an_override() {
+    let setup = Setup::default().azure(|settings| {
+        settings.page = 1;
+        settings.named_host = Some("https://management.azure.com".to_owned());
+        settings.create_ms = 50;
+    });
+    let stage = setup.start().await;
+    let mut made = Vec::new();
+    for n in 0..3 {
+        made.push(stage.create(SMALL, &format!("s{n}")).await.expect("a VM"));
+    }
+    let listed = stage.until("all are listed", |rows| rows.len() == 3).await;
+    listed.expect("a list of three pages");
+    for made in &made {
+        let vm = crate::places::name_in(made.id.as_str());
+        stage.until_left_alone(vm).await.expect("followed");
+    }
+    assert!(stage.calls("GET operation") >= 3);
+    // Another host is not asked.
+    let foreign = Some("https://management.azure.com.example".to_owned());
+    stage.azure.set(|settings| settings.named_host = foreign);
+    let error = stage.list().await.expect_err("a foreign host");
+    assert!(error.contains("our token is not sent there"), "{error}");
+}
+
+/// Azure has accepted its end, and it does not go.
+pub(super) async fn a_vm_that_does_not_go_is_listed_again() {
+    let setup = Setup::default().azure(|settings| settings.delete_ms = 600_000);
+    let stage = setup.start().await;
+    let made = stage.create(SMALL, "secret").await.expect("a VM");
+    stage.account.destroy(&made.id).await.expect("accepted");
+    assert_eq!(stage.list().await, Ok(Vec::new()));
+    stage.later(Duration::from_secs(1800) / SCALE);
+    assert_eq!(stage.list().await.expect("a list").len(), 1);
 }
 
 pub(super) async fn a11_other_peoples_vms_are_neither_listed_nor_missed() {
@@ -176,6 +334,7 @@ pub(super) async fn a_vm_that_is_being_deleted_is_as_good_as_gone() {
         .await
         .expect("a list");
     stage.account.destroy(&made.id).await.expect("an end");
-    assert_eq!(stage.list().await, Ok(Vec::new()));
+    let rows = stage.list().await;
+    assert_eq!(rows, Ok(Vec::new()), "what is being deleted is listed");
     assert_eq!(stage.account.memory().take_ended(), []);
 }

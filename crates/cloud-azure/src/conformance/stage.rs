@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -11,7 +14,7 @@ use dispatch_lab_net::{
     AzureApi, AzureBad, AzureInjection, AzureSettings, Lab, LabHandle,
     world::{Settings, Span, settings::InstanceType as LabType},
 };
-use dispatch_model::{Gpu, InstanceSecret, InstanceType};
+use dispatch_model::{Gpu, InstanceSecret, InstanceType, Time};
 use serde_json::{Value, json};
 
 use crate::{AzureDriver, account::Account, mutants::Mutant};
@@ -88,8 +91,32 @@ pub(super) struct Stage {
     pub(super) account: Arc<Account>,
     parameters: Value,
     create_deadline: Option<Duration>,
+    time: VirtualTime,
+    scale: u32,
     /// Whether somebody else calls here, who may need other permissions.
     pub(super) is_others: bool,
+}
+
+/// The driver's clock: what a check adds to it, and real time unless it is to stand still.
+#[derive(Clone)]
+struct VirtualTime {
+    added_ms: Arc<AtomicU64>,
+    stands: bool,
+}
+
+impl VirtualTime {
+    fn clock(&self) -> Clock {
+        let (added, stands) = (Arc::clone(&self.added_ms), self.stands);
+        let began = tokio::time::Instant::now();
+        Clock::new(move || {
+            let real = if stands {
+                Duration::ZERO
+            } else {
+                began.elapsed()
+            };
+            Time::from_secs(1000) + real + Duration::from_millis(added.load(Ordering::SeqCst))
+        })
+    }
 }
 
 impl Drop for Stage {
@@ -111,6 +138,8 @@ pub(super) struct Setup {
     pub(super) scale: u32,
     /// Other than in life, scaled.
     pub(super) create_deadline: Option<Duration>,
+    /// Whether the driver's clock moves by [`Stage::later`] alone.
+    pub(super) time_stands: bool,
     pub(super) world: fn(&mut Settings),
 }
 
@@ -132,6 +161,7 @@ impl Default for Setup {
             azure,
             scale: SCALE,
             create_deadline: None,
+            time_stands: false,
             world: |_| (),
         }
     }
@@ -161,12 +191,17 @@ impl Setup {
         (self.world)(&mut settings);
         let lab = Lab::new(self.seed, settings).start().await.expect("a lab");
         let azure = lab.serve_azure(self.azure).await.expect("an Azure API");
+        let time = VirtualTime {
+            added_ms: Arc::default(),
+            stands: self.time_stands,
+        };
         let account = account(
             azure.url(),
             &self.parameters,
             lab.public_key(),
             self.scale,
             self.create_deadline,
+            time.clock(),
         );
         Stage {
             lab,
@@ -174,6 +209,8 @@ impl Setup {
             azure,
             parameters: self.parameters,
             create_deadline: self.create_deadline,
+            time,
+            scale: self.scale,
             is_others: false,
         }
     }
@@ -185,13 +222,14 @@ fn account(
     public_key: &str,
     scale: u32,
     create_deadline: Option<Duration>,
+    clock: Clock,
 ) -> Arc<Account> {
     let context = DriverContext {
         instance_set_id: "conformance".to_owned(),
         tag_key_prefix: "Arvados".to_owned(),
         image_id: "lab-image".to_owned(),
         public_key: Some(public_key.to_owned()),
-        clock: Clock::start(),
+        clock,
     };
     let mut driver = AzureDriver::at(url, scale);
     if let Some(deadline) = create_deadline {
@@ -288,9 +326,41 @@ impl Stage {
             self.azure.url(),
             &self.parameters,
             self.lab.public_key(),
-            SCALE,
+            self.scale,
             self.create_deadline,
+            self.time.clock(),
         );
+    }
+
+    /// So much later, by the driver's clock.
+    pub(super) fn later(&self, by: Duration) {
+        let ms = u64::try_from(by.as_millis()).expect("short");
+        self.time.added_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// The driver's clock reads this.
+    pub(super) fn until_time(&self, time: Time) {
+        self.later(time.since(self.account.now()) + Duration::from_millis(1));
+    }
+
+    /// Waits until the driver does nothing about this VM in the background any more, nor about its end.
+    pub(super) async fn until_left_alone(&self, vm: &str) -> Outcome {
+        let mut look = Look::begin("nobody sees to the VM any more");
+        while self.account.memory().is_attended(vm) {
+            look.again().await?;
+        }
+        Ok(())
+    }
+
+    /// No VM was made twice: each PUT that was accepted and found none made one of another name.
+    pub(super) fn nothing_was_made_twice(&self) -> Outcome {
+        let mut seen = BTreeSet::new();
+        for made in self.azure.creations() {
+            ensure(seen.insert(made.vm.clone()), || {
+                format!("made twice: {}", made.vm)
+            })?;
+        }
+        Ok(())
     }
 
     /// How often this kind of request was sent ("PUT vm").

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use dispatch_cloud::{CreateOrder, InstanceSet, Tags};
 use dispatch_cloud_conformance::{Fault, Hooks};
 use dispatch_lab_net::{AzureBad, AzureInjection, world::Span};
-use dispatch_model::{CapacityScope, CloudErrorClass, InstanceId, InstanceSecret};
+use dispatch_model::{CapacityScope, CloudErrorClass, InstanceId, InstanceSecret, RefusalScope};
 
 use super::{
     checks::{self, CANNOT},
@@ -77,10 +77,8 @@ impl Hooks for InLab {
     async fn settle(&self) {
         self.0.azure.set(|settings| settings.injections.clear());
         // The time that was named, by the driver's own clock.
-        let account = &self.0.account;
-        account
-            .sleep_until(account.calls.not_before(Action::PutVm))
-            .await;
+        let not_before = self.0.account.calls.not_before(Action::PutVm);
+        self.0.until_time(not_before);
     }
 
     fn is_right_class(&self, fault: Fault, class: &CloudErrorClass) -> bool {
@@ -91,7 +89,8 @@ impl Hooks for InLab {
                 *class == CloudErrorClass::Capacity(CapacityScope::QuotaGroup(FAMILY.to_owned()))
             }
             Fault::RateLimit => matches!(class, CloudErrorClass::RateLimited(_)),
-            Fault::Refusal => *class == CloudErrorClass::Refused,
+            // The image, which every instance needs.
+            Fault::Refusal => *class == CloudErrorClass::RefusedWidely(RefusalScope::Everything),
             Fault::Passing => *class == CloudErrorClass::Transient,
             Fault::LostAnswer => *class == CloudErrorClass::OutcomeUnknown,
         }

@@ -1,8 +1,12 @@
 //! Tokens of both kinds.
 
-use dispatch_model::CloudErrorClass;
+use std::time::Duration;
 
-use super::stage::{Look, SMALL, Setup};
+use dispatch_model::{CloudErrorClass, RefusalScope};
+
+use super::stage::{SMALL, Setup};
+
+const WIDELY: CloudErrorClass = CloudErrorClass::RefusedWidely(RefusalScope::Everything);
 
 fn managed(client_id: &str) -> Setup {
     Setup::default()
@@ -43,17 +47,48 @@ pub(super) async fn a_token_that_azure_refuses_is_replaced_within_the_call() {
 }
 
 pub(super) async fn a_short_token_is_renewed_before_it_ends() {
-    let stage = Setup::default()
-        .azure(|settings| settings.token_secs = 1)
-        .start()
-        .await;
-    // No list fails meanwhile.
-    let mut look = Look::begin("it was renewed twice");
-    while stage.calls("token of the application") < 3 {
+    // Of an hour, and of a minute: five minutes before its end, or at half of its time.
+    for (secs, good) in [(3600, 3300), (60, 30)] {
+        let setup = Setup {
+            scale: 1,
+            time_stands: true,
+            ..Setup::default()
+        };
+        let stage = setup
+            .azure(|settings| settings.token_secs = secs)
+            .start()
+            .await;
+        let tokens = || stage.calls("token of the application");
         stage.list().await.expect("a list");
-        look.again().await.expect("renewed");
+        stage.later(Duration::from_secs(good) - Duration::from_millis(1));
+        stage.list().await.expect("a list");
+        assert_eq!(tokens(), 1, "one serves many calls");
+        stage.later(Duration::from_millis(1));
+        stage.list().await.expect("a list");
+        assert_eq!(tokens(), 2, "of {secs} s");
     }
-    assert!(stage.calls("GET vms") > 4, "one serves many calls");
+}
+
+/// 404 and 410 of the metadata service say that it is being updated, and nothing about VMs.
+pub(super) async fn a_metadata_service_that_is_being_updated_is_waited_for() {
+    for status in [404, 410] {
+        let setup = Setup {
+            time_stands: true,
+            ..managed("")
+        };
+        let updating = super::stage::refused(status, "", "");
+        let stage = setup.bad("GET", "metadata", 1, updating).start().await;
+        let id = stage.account.id("compute-conformance-none");
+        let end = stage.account.destroy(&id).await;
+        let error = end.expect_err("whether it is there is not known");
+        assert_eq!(error.class, CloudErrorClass::Transient, "{error}");
+        // The next moments hear the same without asking; then it is asked again.
+        stage.list().await.expect_err("no token");
+        assert_eq!(stage.calls("token of the host"), 0);
+        stage.later(Duration::from_secs(5));
+        stage.list().await.expect("a list");
+        assert_eq!(stage.calls("token of the host"), 1);
+    }
 }
 
 pub(super) async fn wrong_credentials_are_refused_with_the_remedy_and_not_hammered() {
@@ -64,7 +99,7 @@ pub(super) async fn wrong_credentials_are_refused_with_the_remedy_and_not_hammer
     ] {
         let stage = Setup::default().parameter(key, value.into()).start().await;
         let error = stage.create(SMALL, "secret").await.expect_err("a refusal");
-        assert_eq!(error.class, CloudErrorClass::Refused, "{error}");
+        assert_eq!(error.class, WIDELY, "{error}");
         assert!(error.message.contains(remedy), "{error}");
         assert!(!error.message.contains("lab-client-secret"), "{error}");
         // Every call of the next moments hears the same without asking.
@@ -73,6 +108,6 @@ pub(super) async fn wrong_credentials_are_refused_with_the_remedy_and_not_hammer
     }
     let stage = managed("unknown").start().await;
     let error = stage.create(SMALL, "secret").await.expect_err("a refusal");
-    assert_eq!(error.class, CloudErrorClass::Refused, "{error}");
+    assert_eq!(error.class, WIDELY, "{error}");
     assert!(error.message.contains("managed identity"), "{error}");
 }

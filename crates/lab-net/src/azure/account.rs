@@ -42,6 +42,17 @@ pub struct AzureRequest {
     pub form: BTreeMap<String, String>,
 }
 
+/// A VM that was made: one that was not there was put, and accepted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AzureCreation {
+    /// Its lower-case name.
+    pub vm: String,
+    /// Whether its request was cut off before and carried out late.
+    pub late: bool,
+    /// Whether it was to fail.
+    pub fails: bool,
+}
+
 impl AzureRequest {
     fn read(request: &Request<Bytes>) -> AzureRequest {
         let form = |text: &str| {
@@ -122,8 +133,12 @@ pub(super) struct Account {
     pub(super) calls: BTreeMap<String, (u64, u64)>,
     pub(super) actions: BTreeSet<String>,
     pub(super) requests: Vec<AzureRequest>,
-    /// How often each VM was made, by lower-case name.
-    pub(super) made: BTreeMap<String, u64>,
+    /// Every VM that was made, in order.
+    pub(super) creations: Vec<AzureCreation>,
+    /// A request is carried out that was cut off before.
+    pub(super) is_late: bool,
+    /// How often each fault has struck.
+    pub(super) struck: BTreeMap<&'static str, u64>,
     /// Lists that are read page by page.
     lists: BTreeMap<u64, Vec<Value>>,
     n_lists: u64,
@@ -148,7 +163,9 @@ impl Account {
             calls: BTreeMap::new(),
             actions: BTreeSet::new(),
             requests: Vec::new(),
-            made: BTreeMap::new(),
+            creations: Vec::new(),
+            is_late: false,
+            struck: BTreeMap::new(),
             lists: BTreeMap::new(),
             n_lists: 0,
             buckets: Buckets::default(),
@@ -170,6 +187,12 @@ impl Account {
         if self.requests.len() < REQUESTS_MAX {
             self.requests.push(request.clone());
         }
+        if is_for_token(&request) {
+            let bad = self.injected(&request);
+            if let Some(reply) = bad.as_ref().and_then(not_carried_out) {
+                return (reply, Headers::new());
+            }
+        }
         if let Some(reply) = self.token(&request, now) {
             return (reply, Headers::new());
         }
@@ -189,21 +212,10 @@ impl Account {
                 refusal.retry_after.clone_from(retry_after);
                 return self.refused(&refusal);
             }
-            Some(AzureBad::BadGateway) => {
-                let reply = Reply {
-                    status: 502,
-                    content_type: "text/html",
-                    body: b"<html><body>Bad Gateway</body></html>".to_vec(),
-                    when: When::After(0),
-                };
-                return (reply, Headers::new());
-            }
-            Some(AzureBad::Unheard) => {
-                let reply = Reply {
-                    when: When::Never,
-                    ..Reply::json(200, &Value::Null)
-                };
-                return (reply, Headers::new());
+            Some(bad @ (AzureBad::BadGateway | AzureBad::Stranger(_) | AzureBad::Unheard)) => {
+                if let Some(reply) = not_carried_out(bad) {
+                    return (reply, Headers::new());
+                }
             }
             Some(AzureBad::Late(after_ms)) => {
                 self.late.push(Late {
@@ -222,6 +234,9 @@ impl Account {
             Ok(done) => done,
             Err(refusal) => return self.refused(&refusal),
         };
+        if let Some(AzureBad::Mistaken(status, code, message)) = &bad {
+            return self.refused(&Refusal::new(*status, code, message));
+        }
         let (mut reply, mut headers) = self.reply(&request, done);
         headers.push((remaining(&request.method), left.to_string()));
         match bad {
@@ -323,7 +338,9 @@ impl Account {
         for late in due {
             if let Some(path) = ArmPath::read(&late.request.path) {
                 // Whatever it brings, nobody hears of it.
+                self.is_late = true;
                 let _ = self.carry_out(&late.request, &path, world, now);
+                self.is_late = false;
             }
         }
     }
@@ -338,7 +355,13 @@ impl Account {
         let found = |body: Value| Ok(Done::at_once(200, body));
         match (request.method.as_str(), &path.target) {
             ("PUT", Target::Vm(name)) => self.put_vm(request, name, world, now),
-            ("GET", Target::Vm(name)) => found(self.get_vm(name, world, now)?),
+            ("GET", Target::Vm(name)) => {
+                let vm = self.get_vm(name, world, now);
+                if vm.is_err() && self.vms.contains_key(&name.to_ascii_lowercase()) {
+                    self.strike("unknown");
+                }
+                found(vm?)
+            }
             ("GET", Target::InstanceView(name)) => found(self.instance_view(name, world, now)?),
             ("PATCH", Target::Vm(name)) => self.patch_vm(request, name, world, now),
             ("DELETE", Target::Vm(name)) => self.delete_vm(name, world, now),
@@ -393,6 +416,11 @@ impl Account {
         } else {
             self.settings.repeats_page.then_some(start)
         };
+        let next = if self.settings.first_page_repeats {
+            next.map(|_| start)
+        } else {
+            next
+        };
         if let Some(next) = next {
             self.lists.insert(list, rows);
             while self.lists.len() > LISTS_MAX {
@@ -401,26 +429,46 @@ impl Account {
             let version = request.query("api-version");
             body["nextLink"] = json!(format!(
                 "{}{}?api-version={version}&$skiptoken={list}-{next}",
-                self.url, request.path
+                self.named_at(),
+                request.path
             ));
         }
         body
     }
 
-    /// Begins an operation that ends then, in this way.
-    pub(super) fn begin(&mut self, operation: Operation) -> String {
+    /// A fault has struck.
+    pub(super) fn strike(&mut self, fault: &'static str) {
+        *self.struck.entry(fault).or_default() += 1;
+    }
+
+    /// Others of the subscription have put so many VMs.
+    pub(super) fn others_put(&mut self, vms: u32, now_ms: u64) {
+        self.buckets.others_put(vms, now_ms);
+    }
+
+    /// Where next pages and operations are named.
+    fn named_at(&self) -> &str {
+        self.settings.named_host.as_deref().unwrap_or(&self.url)
+    }
+
+    /// Begins an operation of this kind that ends then, in this way.
+    pub(super) fn begin(&mut self, kind: &str, operation: Operation) -> String {
         self.n_operations += 1;
-        let id = format!("op-{:08}", self.n_operations);
+        let id = format!("{kind}-{:08}", self.n_operations);
         self.operations.insert(id.clone(), operation);
         id
     }
 
     fn reply(&self, request: &AzureRequest, done: Done) -> (Reply, Headers) {
         let mut headers = self.common_headers();
-        if let Some((id, provider)) = &done.operation {
+        if let Some((id, provider)) = &done.operation
+            && !self.settings.no_operations
+        {
             let place = format!(
                 "{}/subscriptions/{}/providers/{provider}/locations/{}",
-                self.url, self.settings.subscription, self.settings.location
+                self.named_at(),
+                self.settings.subscription,
+                self.settings.location
             );
             let version = request.query("api-version");
             headers.push((
@@ -489,16 +537,30 @@ impl Account {
     fn drawn(&mut self, method: &str) -> Option<AzureBad> {
         let throttled = self.settings.throttle_rate;
         if throttled > 0.0 && self.draw() < throttled {
+            self.strike("throttled");
             return Some(AzureBad::Throttled(Some("5".to_owned())));
         }
         if method == "GET" {
             return None;
         }
         let (late, lost) = (self.settings.late_rate, self.settings.lost_rate);
+        let mistaken = self.settings.mistaken_rate;
         if self.draw() < late {
+            self.strike("late");
             Some(AzureBad::Late(50))
+        } else if self.draw() < lost {
+            self.strike("lost");
+            Some(AzureBad::Lost)
+        } else if mistaken > 0.0 && self.draw() < mistaken {
+            self.strike("mistaken");
+            let words = "An internal error occurred.".to_owned();
+            Some(AzureBad::Mistaken(
+                500,
+                "InternalServerError".to_owned(),
+                words,
+            ))
         } else {
-            (self.draw() < lost).then_some(AzureBad::Lost)
+            None
         }
     }
 
@@ -508,6 +570,34 @@ impl Account {
         self.luck ^= self.luck >> 7;
         self.luck ^= self.luck << 17;
         (self.luck >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+fn is_for_token(request: &AzureRequest) -> bool {
+    request.path.ends_with("/oauth2/token") || request.path.ends_with("/oauth2/v2.0/token")
+}
+
+/// The answer, where the request is not carried out.
+fn not_carried_out(bad: &AzureBad) -> Option<Reply> {
+    let page = |status: u16| Reply {
+        status,
+        content_type: "text/html",
+        body: b"<html><body>This is not Azure.</body></html>".to_vec(),
+        when: When::After(0),
+    };
+    match bad {
+        AzureBad::BadGateway => Some(page(502)),
+        AzureBad::Stranger(status) => Some(page(*status)),
+        AzureBad::Unheard => Some(Reply {
+            when: When::Never,
+            ..Reply::json(200, &Value::Null)
+        }),
+        // Of tokens alone: their errors have another form.
+        AzureBad::Refused(status, code, message) => Some(Reply::json(
+            *status,
+            &json!({"error": code, "error_description": message}),
+        )),
+        _ => None,
     }
 }
 

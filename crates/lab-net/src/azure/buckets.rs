@@ -7,6 +7,9 @@
 
 use std::collections::BTreeMap;
 
+/// PUT of VMs: in store, and more a second.
+const PUT_VM: (f64, f64) = (1500.0, 500.0 / 60.0);
+
 /// The buckets.
 #[derive(Default, Debug)]
 pub(super) struct Buckets(BTreeMap<String, (f64, u64)>);
@@ -20,6 +23,14 @@ pub(super) struct Throttled {
 }
 
 impl Buckets {
+    /// Others of the subscription have put so many VMs, which count here, and not among our calls of the resource manager.
+    pub(super) fn others_put(&mut self, vms: u32, now_ms: u64) {
+        let (tokens, _) = (self.0)
+            .entry("PutVM".to_owned())
+            .or_insert((PUT_VM.0, now_ms));
+        *tokens = (*tokens - f64::from(vms)).max(0.0);
+    }
+
     /// Whether a call may pass, and how many more of its kind. `vm`: the VM that is written, if any.
     pub(super) fn lets(
         &mut self,
@@ -34,8 +45,10 @@ impl Buckets {
             _ => ("writes", 200.0, 10.0),
         };
         let mut wanted = vec![(kind.to_owned(), most, per_second, false)];
-        if let (Some(vm), "PUT") = (vm, method) {
-            wanted.push(("PutVM".to_owned(), 1500.0, 500.0 / 60.0, true));
+        if let (Some(vm), "PUT" | "PATCH") = (vm, method) {
+            if method == "PUT" {
+                wanted.push(("PutVM".to_owned(), PUT_VM.0, PUT_VM.1, true));
+            }
             wanted.push((format!("UpdateVM/{vm}"), 12.0, 4.0 / 60.0, true));
         }
         let mut left = u64::MAX;

@@ -25,7 +25,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use crate::{LabHandle, fleet::Shared, http as server};
 
 use account::Account;
-pub use account::AzureRequest;
+pub use account::{AzureCreation, AzureRequest};
 pub use settings::{AzureBad, AzureInjection, AzureSettings};
 use things::{Disk, Nic};
 
@@ -139,9 +139,21 @@ impl AzureApi {
         self.account().disks.insert(name.to_ascii_lowercase(), disk);
     }
 
-    /// How often each VM was made, by lower-case name.
-    pub fn made(&self) -> BTreeMap<String, u64> {
-        self.account().made.clone()
+    /// Every VM that was made, in order: each PUT that was accepted and found none of that name.
+    pub fn creations(&self) -> Vec<AzureCreation> {
+        self.account().creations.clone()
+    }
+
+    /// How often each of the faults has struck that strike by themselves: "throttled", "late", "lost", "mistaken",
+    /// "failed", "unknown", "evicted".
+    pub fn struck(&self) -> BTreeMap<&'static str, u64> {
+        self.account().struck.clone()
+    }
+
+    /// Others of the subscription have put so many VMs.
+    pub fn others_put(&self, vms: u32) {
+        let now_ms = self.shared.with(|_, now| now.ms);
+        self.account().others_put(vms, now_ms);
     }
 
     /// The names of the spot VMs that run.
@@ -157,6 +169,7 @@ impl AzureApi {
     pub fn take_back(&self, vm: &str) {
         let known = self.account().vms.get(&vm.to_ascii_lowercase()).cloned();
         if let Some(instance) = known.and_then(|vm| vm.world) {
+            self.account().strike("evicted");
             self.shared.with(|world, now| world.reclaim(&instance, now));
         }
     }

@@ -62,10 +62,11 @@ impl Account {
             ready_ms: now.ms + self.settings.nic_ms,
         };
         self.nics.insert(key.clone(), nic);
-        let operation = self.begin(Operation {
+        let operation = Operation {
             due_ms: now.ms + self.settings.nic_ms,
             fault: None,
-        });
+        };
+        let operation = self.begin("put-nic", operation);
         Ok(Done {
             operation: Some((operation, NETWORK)),
             ..Done::at_once(
@@ -104,10 +105,11 @@ impl Account {
             return Err(reserved(vm));
         }
         self.nics.remove(&key);
-        let operation = self.begin(Operation {
+        let operation = Operation {
             due_ms: now.ms,
             fault: None,
-        });
+        };
+        let operation = self.begin("delete-nic", operation);
         Ok(Done {
             operation: Some((operation, NETWORK)),
             ..Done::at_once(202, Value::Null)
@@ -232,10 +234,11 @@ impl Account {
             }
             Some(_) => {
                 self.disks.remove(&key);
-                let operation = self.begin(Operation {
+                let operation = Operation {
                     due_ms: 0,
                     fault: None,
-                });
+                };
+                let operation = self.begin("delete-disk", operation);
                 Ok(Done {
                     operation: Some((operation, COMPUTE)),
                     ..Done::at_once(202, Value::Null)
@@ -307,6 +310,7 @@ impl Account {
         let body = match &operation.fault {
             _ if now.ms < operation.due_ms => json!({"name": id, "status": "InProgress"}),
             None => json!({"name": id, "status": "Succeeded"}),
+            Some(_) if self.settings.no_reasons => json!({"name": id, "status": "Failed"}),
             Some((code, message)) => {
                 json!({"name": id, "status": "Failed", "error": {"code": code, "message": message}})
             }

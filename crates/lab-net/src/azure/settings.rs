@@ -23,6 +23,10 @@ pub enum AzureBad {
     Unheard,
     /// It is not carried out; something on the way answers 502 in HTML.
     BadGateway,
+    /// It is carried out; the answer says that it failed: HTTP status, code and message.
+    Mistaken(u16, String, String),
+    /// It is not carried out; something on the way answers with this status, in HTML.
+    Stranger(u16),
 }
 
 /// The next requests of one kind that go wrong.
@@ -120,12 +124,26 @@ pub struct AzureSettings {
     pub fail_rate: f64,
     /// Share of all requests that are throttled, with five seconds to wait.
     pub throttle_rate: f64,
+    /// Whether first pages of lists name themselves as the next, so that the others are never shown.
+    pub first_page_repeats: bool,
     /// Whether deleted VMs leave their network interfaces and disks behind in spite of `deleteOption`.
     pub leaves_leftovers: bool,
     /// Share of writes whose answer is lost, and of those that are carried out late, their answer lost as well.
     pub lost_rate: f64,
     /// See `lost_rate`.
     pub late_rate: f64,
+    /// Share of writes that are carried out and answered with 500 InternalServerError.
+    pub mistaken_rate: f64,
+    /// Creates of these sizes are accepted and fail, and the VM runs all the same: code and message.
+    pub failing_but_running: BTreeMap<String, (String, String)>,
+    /// Whether answers name no operation, so that the resource itself must be asked.
+    pub no_operations: bool,
+    /// Whether operations and instance views give no reason for a failure.
+    pub no_reasons: bool,
+    /// Deletes of VMs are accepted and fail: code and message. The VM stays.
+    pub delete_fails: Option<(String, String)>,
+    /// The host that next pages and operations are named at, instead of ours: behind a private link Azure names its own.
+    pub named_host: Option<String>,
     /// Actions that nobody here has the permission for.
     pub forbidden: BTreeSet<String>,
     /// What goes wrong next.
@@ -166,9 +184,16 @@ impl Default for AzureSettings {
             failing: BTreeMap::new(),
             fail_rate: 0.0,
             throttle_rate: 0.0,
+            first_page_repeats: false,
             leaves_leftovers: false,
             lost_rate: 0.0,
             late_rate: 0.0,
+            mistaken_rate: 0.0,
+            failing_but_running: BTreeMap::new(),
+            no_operations: false,
+            no_reasons: false,
+            delete_fails: None,
+            named_host: None,
             forbidden: BTreeSet::new(),
             injections: Vec::new(),
         }

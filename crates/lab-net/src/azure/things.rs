@@ -18,6 +18,10 @@ pub(super) struct Vm {
     /// Its create is accepted and fails: code and message.
     pub(super) fault: Option<(String, String)>,
     pub(super) state: State,
+    /// It fails, and runs all the same.
+    pub(super) runs_failed: bool,
+    /// The operation that makes it.
+    pub(super) operation: Option<String>,
     /// The world's name for it.
     pub(super) world: Option<String>,
     pub(super) created_ms: u64,

@@ -10,7 +10,7 @@ use dispatch_lab::{
 use serde_json::{Value, json};
 
 use super::{
-    account::{Account, AzureRequest, Done},
+    account::{Account, AzureCreation, AzureRequest, Done},
     path::Target,
     refusal::Refusal,
     schema,
@@ -67,10 +67,12 @@ impl Account {
                 (_, Some((false, _))) => vm.state = State::Deleting { due_ms: now.ms },
                 (State::Creating { due_ms }, _) if now.ms >= *due_ms => {
                     vm.state = match &vm.fault {
-                        Some((code, message)) if vm.world.is_none() => State::Failed {
-                            code: code.clone(),
-                            message: message.clone(),
-                        },
+                        Some((code, message)) if vm.world.is_none() || vm.runs_failed => {
+                            State::Failed {
+                                code: code.clone(),
+                                message: message.clone(),
+                            }
+                        }
                         _ => State::Succeeded,
                     };
                 }
@@ -96,7 +98,11 @@ impl Account {
             created: vm.created,
         };
         self.disks.insert(vm.disk.to_ascii_lowercase(), disk);
-        *self.made.entry(key.to_owned()).or_default() += 1;
+        self.creations.push(AzureCreation {
+            vm: key.to_owned(),
+            late: self.is_late,
+            fails: vm.fault.is_some(),
+        });
         self.vms.insert(key.to_owned(), vm);
     }
 
@@ -156,6 +162,7 @@ impl Account {
         if fail_rate > 0.0 && self.draw() < fail_rate {
             let words = "Allocation failed. We do not have sufficient capacity for the requested VM size in this region.";
             vm.fault = Some(("AllocationFailed".to_owned(), words.to_owned()));
+            self.strike("failed");
         }
         let nics: Vec<String> = vm.nics.iter().map(|(nic, _)| nic.clone()).collect();
         let made = self
@@ -175,11 +182,13 @@ impl Account {
             }
         };
         let fault = vm.fault.clone();
-        let fails = fault.is_some();
-        let operation = self.begin(Operation {
+        let fails = fault.is_some() && !vm.runs_failed;
+        let operation = Operation {
             due_ms: now.ms + self.settings.create_ms,
             fault,
-        });
+        };
+        let operation = self.begin("put-vm", operation);
+        vm.operation = Some(operation.clone());
         vm.world = id;
         if vm.world.is_none() && !fails {
             // The world carries it out later.
@@ -286,7 +295,14 @@ impl Account {
             name: name.to_owned(),
             body: body.clone(),
             tags: tags_of(&body["tags"]),
-            fault: self.settings.failing.get(&size).cloned(),
+            fault: self
+                .settings
+                .failing
+                .get(&size)
+                .or(self.settings.failing_but_running.get(&size))
+                .cloned(),
+            runs_failed: self.settings.failing_but_running.contains_key(&size),
+            operation: None,
             size,
             spot,
             vcpus: 1,
@@ -412,7 +428,7 @@ impl Account {
         world: &mut World,
         now: Now,
     ) -> Result<(Option<String>, When), Refusal> {
-        if vm.fault.is_some() {
+        if vm.fault.is_some() && !vm.runs_failed {
             return Ok((None, When::After(0)));
         }
         let properties = &request.body["properties"];
@@ -469,9 +485,18 @@ impl Account {
         self.get_vm(name, world, now)?;
         let vm = &self.vms[&name.to_ascii_lowercase()];
         let statuses = match &vm.state {
-            State::Failed { code, message } => json!([
-                {"code": format!("ProvisioningState/failed/{code}"), "level": "Error", "displayStatus": "Provisioning failed", "message": message},
+            State::Failed { .. } if self.settings.no_reasons => json!([
+                {"code": "ProvisioningState/failed", "level": "Error", "displayStatus": "Provisioning failed"},
             ]),
+            State::Failed { code, message } => {
+                let mut statuses = vec![json!(
+                    {"code": format!("ProvisioningState/failed/{code}"), "level": "Error", "displayStatus": "Provisioning failed", "message": message}
+                )];
+                if vm.runs_failed {
+                    statuses.push(json!({"code": "PowerState/running", "level": "Info", "displayStatus": "VM running"}));
+                }
+                Value::Array(statuses)
+            }
             state => json!([
                 {"code": format!("ProvisioningState/{}", state.word().to_lowercase()), "level": "Info"},
                 {"code": "PowerState/running", "level": "Info", "displayStatus": "VM running"},
@@ -490,6 +515,16 @@ impl Account {
         let Some(vm) = self.vms.get(&key) else {
             return Ok(Done::at_once(204, Value::Null));
         };
+        if let Some(fault) = self.settings.delete_fails.clone() {
+            let operation = Operation {
+                due_ms: now.ms + self.settings.delete_ms,
+                fault: Some(fault),
+            };
+            return Ok(Done {
+                operation: Some((self.begin("delete-vm", operation), COMPUTE)),
+                ..Done::at_once(202, Value::Null)
+            });
+        }
         let mut when = When::After(0);
         if let Some(id) = vm
             .world
@@ -510,19 +545,29 @@ impl Account {
             }
         }
         let due_ms = now.ms + self.settings.delete_ms;
+        // The operation that makes it is preempted (learn.microsoft.com/azure/virtual-machines/error-codes,
+        // OperationPreempted).
+        let making = (self.vms.get(&key))
+            .filter(|vm| matches!(vm.state, State::Creating { .. }))
+            .and_then(|vm| self.operations.get_mut(vm.operation.as_ref()?));
+        if let Some(making) = making {
+            making.due_ms = now.ms;
+            let words = "The operation has been preempted by a more recent operation.";
+            making.fault = Some(("OperationPreempted".to_owned(), words.to_owned()));
+        }
         if let Some(vm) = self.vms.get_mut(&key)
             && !matches!(vm.state, State::Deleting { .. })
         {
             vm.state = State::Deleting { due_ms };
         }
-        let operation = self.begin(Operation {
+        let operation = Operation {
             due_ms,
             fault: None,
-        });
+        };
         Ok(Done {
             status: 202,
             body: Value::Null,
-            operation: Some((operation, COMPUTE)),
+            operation: Some((self.begin("delete-vm", operation), COMPUTE)),
             when,
         })
     }

@@ -336,6 +336,13 @@ impl Script {
                 class: words.get(3).map(|word| cloud_failure(word).class),
                 reason: "Server.Reason: words".to_owned(),
             }),
+            "groups" => Event::QuotaGroups(
+                words[1..]
+                    .iter()
+                    .filter_map(|word| word.split_once('='))
+                    .map(|(name, group)| (name.to_owned(), group.to_owned()))
+                    .collect(),
+            ),
             "ended" => Event::Ended {
                 worker: worker?,
                 container: container()?,
