@@ -57,6 +57,7 @@ impl Trial<'_> {
         let enough = timing.clean_up.max(late);
         let mut destroyed = BTreeSet::new();
         let mut pause = timing.sync_interval;
+        let mut leftovers = None;
         // No call may reach beyond the end.
         let limit = || timing.call.min(enough.saturating_sub(began.elapsed()));
         loop {
@@ -90,7 +91,10 @@ impl Trial<'_> {
                     {
                         match self.leftovers(limit()).await {
                             Ok(()) => return Ok(names(&destroyed)),
-                            Err(words) => trouble = Some(words),
+                            Err(words) => {
+                                leftovers = Some(words.clone());
+                                trouble = Some(words);
+                            }
                         }
                     }
                 }
@@ -104,7 +108,12 @@ impl Trial<'_> {
                 }
             }
             if began.elapsed() + pause > enough {
-                return Err(left(&ids, &destroyed, trouble.as_deref()));
+                return Err(match leftovers {
+                    Some(words) if ids.is_empty() => {
+                        format!("left behind: {words}. Remedy: delete it by hand.")
+                    }
+                    _ => left(&ids, &destroyed, trouble.as_deref()),
+                });
             }
             sleep(pause).await;
             pause = if trouble.is_some() {

@@ -116,6 +116,26 @@ async fn check(fake: Fake, change: impl FnOnce(&mut Settings), expected: Expect)
     fake
 }
 
+/// Some clouds keep what belongs to a refused create for minutes.
+#[tokio::test(start_paused = true)]
+async fn what_is_left_beside_instances_is_waited_for_and_named_if_it_stays() {
+    for (leftovers_stay, passes) in [(3, true), (1000, false)] {
+        let fake = Fake {
+            leftovers_stay,
+            ..Fake::default()
+        };
+        let fake = Arc::new(fake);
+        let settings = settings(Arc::clone(&fake) as _, Arc::new(fake::Agreeable));
+        let began = Instant::now();
+        let report = run(&settings, &mut Spectator::default(), pending()).await;
+        let last = report.steps.last().expect("a step");
+        assert_eq!(report.passed(), passes, "{report}");
+        let words = "left behind: interface x cannot be deleted yet. Remedy: delete it by hand.";
+        assert_eq!(last.more == words, !passes, "{}", last.more);
+        assert!(began.elapsed() <= settings.timing.total);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_cloud_that_works_passes_and_is_left_empty() {
     let fake = check(

@@ -71,6 +71,7 @@ checks! {
     [A4] what_is_younger_than_a_create_may_take_stays: garbage;
     [] a_vm_keeps_its_own_and_a_vm_that_leaves_it_behind_is_cleaned_up_after: garbage;
     [] a_reserved_network_interface_goes_after_its_time: garbage;
+    [] what_a_create_left_behind_is_deleted_on_demand_or_named: garbage;
     [] a_list_of_vms_with_a_page_missing_makes_nothing_garbage: garbage;
     [K27] k27_garbage_is_not_collected_inside_a_list: garbage;
     [] in_the_background_it_is_collected_without_being_asked: garbage;
@@ -96,6 +97,7 @@ checks! {
     [A6] a6_quotas_are_told_by_what_is_full: refusals;
     [A6] a6_where_azure_does_not_say_which_the_usages_tell: refusals;
     [A6] a6_without_the_permission_to_read_sizes_the_size_is_held: refusals;
+    [A6] a6_the_families_of_sizes_are_told_before_any_refusal: refusals;
     [K27] k27_every_lack_of_capacity_holds_the_size_alone: refusals;
     [] a_missing_permission_is_refused_with_the_remedy: refusals;
     [] nobody_there_is_a_passing_fault: refusals;

@@ -124,6 +124,37 @@ pub(super) async fn a_reserved_network_interface_goes_after_its_time() {
     assert_eq!(until_left_is(&stage, &[]).await, Ok(()));
 }
 
+/// For cloudtest, which must leave nothing and has no background.
+pub(super) async fn what_a_create_left_behind_is_deleted_on_demand_or_named() {
+    use dispatch_cloud::InstanceSet as _;
+    let setup = Setup::default().azure(|settings| {
+        settings.sold_out.insert(SMALL.to_owned());
+        settings.reserved_ms = 600_000;
+    });
+    let stage = setup.start().await;
+    assert_eq!(
+        stage.account.leftovers().await.expect("none"),
+        [] as [&str; 0]
+    );
+    stage.create(SMALL, "secret").await.expect_err("a refusal");
+    let nic = stage.azure.nics().remove(0);
+    let named = stage.account.leftovers().await.expect("one");
+    assert_eq!(named.len(), 1, "{named:?}");
+    for words in [nic.as_str(), "NicReservedForAnotherVm"] {
+        assert!(named[0].contains(words), "{words} in {named:?}");
+    }
+    // What others left is not ours to end.
+    stage
+        .azure
+        .leave_nic("compute-conformance-x-nic", tags(wall()));
+    stage.azure.end_reservations();
+    assert_eq!(
+        stage.account.leftovers().await.expect("none"),
+        [] as [&str; 0]
+    );
+    assert_eq!(stage.left(), ["compute-conformance-x-nic"]);
+}
+
 /// What belongs to a VM that is not shown would look like garbage.
 pub(super) async fn a_list_of_vms_with_a_page_missing_makes_nothing_garbage() {
     let setup = Setup::default().azure(|settings| settings.repeats_page = true);

@@ -191,6 +191,34 @@ pub(super) async fn a6_without_the_permission_to_read_sizes_the_size_is_held() {
     );
 }
 
+/// So that a full family is held with all its sizes at once.
+pub(super) async fn a6_the_families_of_sizes_are_told_before_any_refusal() {
+    use dispatch_cloud::InstanceSet as _;
+    let stage = Setup::default().start().await;
+    let mut look = super::stage::Look::begin("the families are told");
+    let told = loop {
+        stage.list().await.expect("a list");
+        let told = stage.account.quota_groups();
+        if !told.is_empty() {
+            break told;
+        }
+        look.again().await.expect("told");
+    };
+    let family = told.get(&SMALL.to_ascii_lowercase());
+    assert_eq!(family.map(String::as_str), Some(FAMILY), "{told:?}");
+    // Once: neither asked for nor told again, until a day has passed.
+    for _ in 0..3 {
+        stage.list().await.expect("a list");
+    }
+    assert!(stage.account.quota_groups().is_empty());
+    assert_eq!(stage.calls("GET skus"), 1);
+    stage.later(Duration::from_secs(24 * 3600));
+    while stage.calls("GET skus") < 2 {
+        stage.list().await.expect("a list");
+        look.again().await.expect("asked again");
+    }
+}
+
 pub(super) async fn k27_every_lack_of_capacity_holds_the_size_alone() {
     assert_eq!(
         super::creates::a_lack_of_a_size_is_not_a_quota().await,

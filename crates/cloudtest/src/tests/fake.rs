@@ -29,6 +29,8 @@ pub(super) struct Fake {
     pub(super) loses_tag: Option<&'static str>,
     /// From then on no list and no destroy is answered, counted from the create.
     pub(super) hangs_from: Option<Duration>,
+    /// So often something that a create has left beside instances cannot be deleted.
+    pub(super) leftovers_stay: usize,
     pub(super) state: Mutex<State>,
 }
 
@@ -43,6 +45,7 @@ impl Default for Fake {
             has_address: true,
             loses_tag: None,
             hangs_from: None,
+            leftovers_stay: 0,
             state: Mutex::default(),
         }
     }
@@ -52,6 +55,7 @@ impl Default for Fake {
 pub(super) struct State {
     rows: BTreeMap<InstanceId, (Instance, Instant, usize)>,
     n_lists: usize,
+    n_leftovers: usize,
     began: bool,
     created: Option<Instant>,
 }
@@ -156,6 +160,16 @@ impl InstanceSet for Fake {
 
     fn remote_user(&self) -> String {
         "crunch".to_owned()
+    }
+
+    async fn leftovers(&self) -> Result<Vec<String>, CloudError> {
+        let mut state = self.state();
+        state.n_leftovers += 1;
+        let stays = state.n_leftovers <= self.leftovers_stay;
+        Ok(stays
+            .then(|| "interface x".to_owned())
+            .into_iter()
+            .collect())
     }
 }
 

@@ -179,6 +179,13 @@ impl AzureApi {
         self.account().n_late()
     }
 
+    /// Ends all reservations of network interfaces, as time does.
+    pub fn end_reservations(&self) {
+        for nic in self.account().nics.values_mut() {
+            nic.reserved = None;
+        }
+    }
+
     /// Forgets all operations, as Azure does after a while.
     pub fn forget_operations(&self) {
         self.account().operations.clear();

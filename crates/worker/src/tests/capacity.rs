@@ -96,6 +96,29 @@ fn capacity_is_held_by_type_and_market_or_by_group() {
 }
 
 #[test]
+fn a_group_that_the_driver_told_of_is_held_with_all_its_types_at_its_first_refusal() {
+    check(
+        "
+        0    listed
+        0    groups M.SMALL=f m.big=f a.1=g
+        0    create small
+        1    create-fails w1 group=f
+        ",
+        expect![[r#"
+            0.000s listed
+                surveyed 0
+            0.000s groups M.SMALL=f m.big=f a.1=g
+            0.000s create small
+              > create w1 small
+            1.000s create-fails w1 group=f
+                w1 creation failed: group=f (Capacity(QuotaGroup("f")), 1s)
+                hold big: capacity until 61.000s
+                hold small: capacity until 61.000s
+        "#]],
+    );
+}
+
+#[test]
 fn orders_of_a_held_type_that_have_not_been_sent_are_dropped() {
     check(
         "
