@@ -8,6 +8,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -312,9 +313,14 @@ fn daemon(directory: &TempDir, environment: &BTreeMap<&'static str, String>) -> 
         .expect("the daemon starts")
 }
 
-/// A loopback address that is free at this moment.
+/// A loopback address that stays free until the daemon takes it: on a host of its own, since at 127.0.0.1 somebody else,
+/// an outgoing connection even, may be given the port meanwhile.
 fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    static HOSTS: AtomicU32 = AtomicU32::new(0);
+    let n = HOSTS.fetch_add(1, Ordering::Relaxed);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let host = format!("127.{}.{high}.{low}", 130 + n % 100);
+    let listener = TcpListener::bind((host, 0)).expect("a free port");
     listener.local_addr().expect("an address").to_string()
 }
 

@@ -126,7 +126,6 @@ pub(super) async fn a_reserved_network_interface_goes_after_its_time() {
 
 /// For cloudtest, which must leave nothing and has no background.
 pub(super) async fn what_a_create_left_behind_is_deleted_on_demand_or_named() {
-    use dispatch_cloud::InstanceSet as _;
     let setup = Setup::default().azure(|settings| {
         settings.sold_out.insert(SMALL.to_owned());
         settings.reserved_ms = 600_000;
