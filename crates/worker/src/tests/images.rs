@@ -101,7 +101,7 @@ fn a_lost_tag_of_the_image_or_the_user_is_written_again() {
                 w1 boot Success
                 w1 booting -> idle: passed its probes
             60.000s answer
-              > tag w1 {"PVMImage": "rocky", "PRunnerUser": "crunch"}
+              > tag w1 {"PRunnerUser": "crunch", "PVMImage": "rocky"}
             61.000s tagged w1
         "#]],
     );
