@@ -1,5 +1,6 @@
 //! Orders about named things: each is sent to every dispatcher, and what came of it is said on standard error.
 
+use reqwest::StatusCode;
 use url::Url;
 
 use crate::{client::Client, exit::Exit, out::Out};
@@ -33,7 +34,11 @@ async fn tell(client: &Client, endpoint: &Url, order: &Order<'_>, id: &str) -> (
     let mut parameters = vec![(order.parameter, id)];
     parameters.extend(order.reason.map(|reason| ("reason", reason)));
     match client.post(endpoint, order.path, &parameters).await {
-        Ok(answer) => (answer.status_line(), answer.status.as_u16() == 200),
+        Ok(answer) if answer.status == StatusCode::NOT_FOUND => {
+            let said = client.unknown(endpoint, answer.status_line()).await;
+            (said, false)
+        }
+        Ok(answer) => (answer.status_line(), answer.status == StatusCode::OK),
         Err(error) => (format!("{error:#}"), false),
     }
 }

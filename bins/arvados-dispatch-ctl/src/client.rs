@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use dispatch_management_api::wire::Health;
 use reqwest::{Certificate, Response, StatusCode, header, redirect};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -80,6 +81,23 @@ impl Client {
             .await
     }
 
+    /// What this dispatcher waits for, if it says that it is not in command: it knows no containers and no instances.
+    pub(crate) async fn waits_for(&self, endpoint: &Url) -> Option<String> {
+        let health = self.http.get(below(endpoint, "_health/ping"));
+        // Nothing depends on it: without an answer what is known already must do.
+        let answer = self.send(health).await.ok()?;
+        let health: Health = serde_json::from_slice(&answer.body).ok()?;
+        Some(crate::table::printable(&health.standby?))
+    }
+
+    /// What a dispatcher said that does not know what it was asked for, and what it waits for if it stands by.
+    pub(crate) async fn unknown(&self, endpoint: &Url, said: String) -> String {
+        match self.waits_for(endpoint).await {
+            Some(why) => format!("{said}: it is not in command: {why}"),
+            None => said,
+        }
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer> {
         let authorization = format!("Bearer {}", self.access.token.reveal());
         let mut authorization = header::HeaderValue::try_from(authorization)
@@ -139,9 +157,13 @@ impl Answer {
 
 /// The address of a path below an endpoint, with exactly one slash between.
 fn address(endpoint: &Url, path: &str) -> Url {
+    below(endpoint, &format!("arvados/v1/dispatch/{path}"))
+}
+
+fn below(endpoint: &Url, path: &str) -> Url {
     let mut url = endpoint.clone();
     let base = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&format!("{base}/arvados/v1/dispatch/{path}"));
+    url.set_path(&format!("{base}/{path}"));
     url.set_query(None);
     url.set_fragment(None);
     url

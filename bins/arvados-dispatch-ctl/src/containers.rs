@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use dispatch_management_api::wire::{Container, ContainerResources, TypeRecord};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::{
@@ -145,9 +146,16 @@ async fn find(client: &Client, id: &str) -> Result<Value, Vec<String>> {
         let answer = client
             .get(endpoint, "container", &[("container_uuid", id)])
             .await;
+        let unknown = matches!(&answer, Ok(answer) if answer.status == StatusCode::NOT_FOUND);
         match answer.and_then(|answer| answer.json()) {
             Ok(row) => return Ok(row),
-            Err(error) => errors.push(format!("{error:#} ({})", host(endpoint))),
+            Err(error) => {
+                let mut said = format!("{error:#}");
+                if unknown {
+                    said = client.unknown(endpoint, said).await;
+                }
+                errors.push(format!("{said} ({})", host(endpoint)));
+            }
         }
     }
     Err(errors)

@@ -19,12 +19,18 @@ pub(crate) struct Listing {
 }
 
 /// All rows at this path, of all dispatchers that answer; the others are named on standard error. `None` if none
-/// answered: then nothing is known, not even that there is nothing.
+/// that is in command answered: then nothing is known, not even that there is nothing.
 pub(crate) async fn everything(client: &Client, path: &str, out: &mut Out) -> Option<Listing> {
     let mut rows = vec![];
-    let mut n_failed = 0;
+    let (mut n_failed, mut n_waiting) = (0, 0);
     for endpoint in client.endpoints() {
         match rows_of(client, endpoint, path).await {
+            Ok(found) if found.is_empty() => {
+                if let Some(why) = client.waits_for(endpoint).await {
+                    out.err(&format!("{}: not in command: {why}", host(endpoint)));
+                    n_waiting += 1;
+                }
+            }
             Ok(found) if rows.is_empty() => rows = found,
             Ok(found) => {
                 for row in found {
@@ -40,7 +46,8 @@ pub(crate) async fn everything(client: &Client, path: &str, out: &mut Out) -> Op
         }
     }
     let n_asked = client.endpoints().len();
-    if n_failed == n_asked {
+    if n_failed + n_waiting == n_asked {
+        // Whoever is in command was not asked, or did not answer.
         return None;
     }
     let incomplete = n_failed > 0;

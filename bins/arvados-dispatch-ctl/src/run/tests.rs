@@ -5,6 +5,7 @@ mod instances;
 mod lookup;
 mod real;
 mod stand_in;
+mod standby;
 
 use std::{cell::RefCell, io, rc::Rc};
 

@@ -148,7 +148,11 @@ async fn an_order_goes_to_every_dispatcher_and_one_that_obeys_is_enough() {
     assert_eq!(done.exit, Exit::Done);
     assert_eq!(
         (standby.asked().await, active.asked().await),
-        (vec![order.into()], vec![order.into()])
+        // Who does not know it is asked why.
+        (
+            vec![order.into(), "GET /_health/ping".into()],
+            vec![order.into()]
+        )
     );
     assert!(
         done.stderr
