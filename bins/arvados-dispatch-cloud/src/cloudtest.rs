@@ -44,11 +44,12 @@ pub(crate) async fn run(
                 vms.driver
             )
         })?;
-    let problems = driver.check(vms.driver_parameters.reveal());
+    let mut problems = driver.check(vms.driver_parameters.reveal());
+    let instance_type = instance_type(args, config)?;
+    problems.extend(driver.check_types(vms.driver_parameters.reveal(), &[&instance_type]));
     if !problems.is_empty() {
         bail!("Containers.CloudVMs.{}", problems.join("; "));
     }
-    let instance_type = instance_type(args, config)?;
     let key = match &config.containers.dispatch_private_key {
         Some(text) => Some(Arc::new(
             PrivateKey::parse(text.reveal()).context("Containers.DispatchPrivateKey")?,

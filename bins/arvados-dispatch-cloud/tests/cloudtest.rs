@@ -346,7 +346,8 @@ async fn what_azure_refuses_is_told_with_the_remedy() {
     let environment: Vec<(&str, &str)> = (places.iter())
         .map(|(name, url)| (name.as_str(), url.as_str()))
         .collect();
-    let (output, said) = cloudtest(&config, &[], &environment).await;
+    // Whatever is refused, an instance is waited for: not for long here.
+    let (output, said) = cloudtest(&config, &["--deadline", "1"], &environment).await;
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("ImageNotFound"), "{said}");
     assert!(said.contains("check ImageID"), "{said}");

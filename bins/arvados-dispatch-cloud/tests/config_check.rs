@@ -137,3 +137,36 @@ fn an_empty_variable_counts_as_none() {
         said(&output)
     );
 }
+
+/// What the driver would be refused for each instance is refused before any is made.
+#[cfg(feature = "ec2")]
+#[test]
+fn added_scratch_on_volumes_that_ec2_would_not_make_is_an_error_of_both() {
+    let host = Host::new();
+    let config = host.configure("one.pem", "one-key.pem", "");
+    let text = fs::read_to_string(&config).expect("written");
+    for (volume_type, scratch, remedy) in [
+        ("io1", "AddedScratch: 50GB", "write gp3"),
+        ("st1", "AddedScratch: 50GB", "raise it, or write gp3"),
+        ("io1", "IncludedScratch: 50GB", ""),
+        ("gp3", "AddedScratch: 50GB", ""),
+    ] {
+        let ec2 = format!(
+            "Driver: ec2, DriverParameters: {{Region: us-east-1, EBSVolumeType: {volume_type}}}"
+        );
+        let text = text.replace("Driver: loopback", &ec2);
+        let text = text.replace("Price: 0.1", &format!("Price: 0.1, {scratch}"));
+        host.write("config.yml", &text);
+        let checked = daemon("config-check", Some(&config), &[]);
+        let words = said(&checked);
+        let told = words.contains(&format!("EBSVolumeType is \"{volume_type}\""));
+        assert_eq!(told, !remedy.is_empty(), "{words}");
+        if told {
+            assert!(words.contains(remedy), "{words}");
+            assert_eq!(checked.status.code(), Some(1), "{words}");
+            let ran = daemon("run", Some(&config), &[]);
+            assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
+            assert!(said(&ran).contains("EBSVolumeType"), "{}", said(&ran));
+        }
+    }
+}

@@ -18,7 +18,7 @@ use dispatch_model::{CloudErrorClass, Time};
 use crate::{
     atlas::{self, Kind, Verdict},
     driver::Manner,
-    failure::Failure,
+    failure::{self, Failure},
     memory::Memory,
     pace::{self, Pace},
     parameters::Parameters,
@@ -75,6 +75,7 @@ pub(crate) struct Account {
     pub(crate) parameters: Parameters,
     pub(crate) context: DriverContext,
     manner: Manner,
+    pub(crate) opened_at: Time,
     paces: BTreeMap<Action, Mutex<Pace>>,
     places: Mutex<Places>,
     prices: Mutex<Prices>,
@@ -82,6 +83,8 @@ pub(crate) struct Account {
     /// The name of our key pair, once it is known. Held while it is looked for, so that it is looked for once; the
     /// guard ends with its scope whatever happens (facts E4).
     pub(crate) key_name: tokio::sync::Mutex<Option<String>>,
+    /// Held while the zones are asked for, so that the creates beside the first wait for them too.
+    pub(crate) zones_asked: tokio::sync::Mutex<()>,
     #[cfg(test)]
     pub(crate) mutant: Option<crate::mutants::Mutant>,
 }
@@ -109,6 +112,8 @@ impl Account {
             places: Mutex::new(Places::new(parameters.subnets.clone())),
             prices: Mutex::new(Prices::new(parameters.spot_price_interval)),
             memory: Mutex::default(),
+            opened_at: context.clock.now(),
+            zones_asked: tokio::sync::Mutex::default(),
             key_name: tokio::sync::Mutex::default(),
             parameters,
             context,
@@ -143,16 +148,11 @@ impl Account {
     where
         E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let now = self.now();
-        let turn = self
-            .pace(action)
-            .turn(PATIENCE, now)
-            .map_err(Failure::Held)?;
-        self.wait(turn.since(now)).await;
+        self.in_turn(action).await.map_err(Failure::Held)?;
         // The SDK's own limit strikes first, and tells whether the request was sent.
-        let answer = tokio::time::timeout(self.manner.answer_within * 2, send).await;
+        let answer = tokio::time::timeout(self.manner.answer_within * 2, failure::sent(send)).await;
         let result = match answer {
-            Ok(answer) => answer.map_err(Failure::of),
+            Ok(answer) => answer,
             Err(_) => Err(Failure::Unknown("no answer in time".to_owned())),
         };
         match &result {
@@ -170,6 +170,22 @@ impl Account {
             },
         }
         result
+    }
+
+    /// Waits for the turn of a call, up to `PATIENCE`. `Err`: it will not come before then.
+    async fn in_turn(&self, action: Action) -> Result<(), Time> {
+        let until = self.now() + PATIENCE;
+        loop {
+            let now = self.now();
+            let turn = self.pace(action).turn(until.since(now), now)?;
+            while self.now() < turn {
+                self.wait(turn.since(self.now())).await;
+            }
+            // Meanwhile another call may have been throttled: then the promise is void.
+            if self.pace(action).not_before() <= turn {
+                return Ok(());
+            }
+        }
     }
 
     /// A failure as the pool understands it. `group`: the quota group of the type asked for.

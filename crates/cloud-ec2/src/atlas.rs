@@ -1,9 +1,12 @@
 //! The error atlas: what each of EC2's error codes means for the one who creates instances, how far it reaches, and
 //! what an operator can do about it (facts §2.8.3, §2.8.4, E8–E10, E20, K28).
 
+mod doubt;
 mod table;
 
 use dispatch_model::{CapacityScope, CloudErrorClass, RefusalScope, Time};
+
+pub(crate) use doubt::{may_have_made, settles};
 
 /// What kind of refusal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -81,7 +84,7 @@ pub(crate) struct Verdict {
 
 /// Judges a refusal by its code (without one: by the HTTP status) and message.
 pub(crate) fn judge(code: Option<&str>, status: u16, message: &str) -> Verdict {
-    let known = code.and_then(|code| look_up(bare(code), message));
+    let known = code.and_then(|code| look_up(code, message));
     known.unwrap_or_else(|| by_status(status))
 }
 
@@ -163,7 +166,9 @@ fn look_up(code: &str, message: &str) -> Option<Verdict> {
         }
     }
     let entry = table::ENTRIES.iter().find(|entry| {
-        entry.code == code && entry.says.is_none_or(|says| lower(message).contains(says))
+        // A few codes mean something else with their prefix.
+        let fits = entry.code == code || entry.code == bare(code);
+        fits && entry.says.is_none_or(|says| lower(message).contains(says))
     });
     if let Some(entry) = entry {
         return Some(entry.verdict);
@@ -206,19 +211,25 @@ pub(crate) fn rows() -> Vec<(String, String, &'static str)> {
             .map_or(String::new(), |says| format!(" with “{says}”"));
         row(format!("`{}`{says}", entry.code), entry.verdict)
     });
-    let rules = [
+    // As `look_up` asks them.
+    let first = [
         (
             "`InvalidParameter…` with “address” and “free”, “sufficient” or “enough”",
             table::FULL_SUBNET,
         ),
         ("`InvalidParameter…` with “ subnet ”", WRONG_SUBNET),
+    ];
+    let last = [
         ("other codes with `Subnet`", table::OTHER_SUBNET),
         ("no code, HTTP status 429", TOO_FAST),
         ("other codes, HTTP status 4xx", table::UNKNOWN_REFUSAL),
         ("other codes, other statuses", table::UNKNOWN_FAULT),
     ];
-    let rules = rules.map(|(met, verdict)| row(met.to_owned(), verdict));
-    codes.chain(rules).collect()
+    let rule = |(met, verdict): (&str, Verdict)| row(met.to_owned(), verdict);
+    (first.map(rule).into_iter())
+        .chain(codes)
+        .chain(last.map(rule))
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod boto3;
 mod calls;
 mod checks;
+mod doubt;
 mod ends;
 mod environment;
 mod faults;

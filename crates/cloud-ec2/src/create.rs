@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use aws_sdk_ec2::types::Instance as Described;
 use dispatch_cloud::{CloudError, CreateOrder, Instance};
-use dispatch_model::{CapacityScope, CloudErrorClass};
+use dispatch_model::CloudErrorClass;
 
 use crate::{
     account::{Account, Action, verdict},
-    atlas::{Kind, Verdict},
+    atlas::{self, Kind, Verdict},
     describe,
     failure::Failure,
     launch::Launch,
-    places::Wish,
+    places::{Known, Wish},
     request,
 };
 
@@ -49,9 +49,14 @@ impl Account {
             provider_type: order.instance_type.provider_type.clone(),
             preemptible: order.instance_type.preemptible,
         };
-        let key_name = self.key_name(&order.tags).await?;
-        self.learn_zones().await;
         let sent_to = self.memory().sent_to(&order.secret);
+        let key_name = self.key_name(&order.tags).await;
+        let key_name = key_name.map_err(|error| match sent_to {
+            // Nobody knows yet what became of the call before this one.
+            Some(_) => still_unknown(&error),
+            None => error,
+        })?;
+        self.learn_zones().await;
         #[cfg(test)]
         let sent_to =
             sent_to.filter(|_| !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout));
@@ -61,7 +66,7 @@ impl Account {
             None => self
                 .places()
                 .route(&wish, self.now())
-                .map_err(|message| not_called(&format!("met before everywhere: {message}")))?,
+                .map_err(|known| not_called("met before everywhere: ", known))?,
         };
         let mut lack = None;
         let mut last = None;
@@ -69,8 +74,8 @@ impl Account {
             let subnet = subnet.as_deref();
             // This create, or one beside it, may have learned of a lack there since the route was drawn up.
             let lacking = self.places().lacking(&wish, subnet, self.now());
-            if let Some(message) = lacking.filter(|_| !is_repeated) {
-                lack.get_or_insert_with(|| not_called(&message));
+            if let Some(known) = lacking.filter(|_| !is_repeated) {
+                lack.get_or_insert_with(|| not_called("", known));
                 continue;
             }
             let launch = Launch::new(
@@ -144,7 +149,7 @@ impl Account {
                     // Facts E13.
                     _ => Failure::Unknown("the answer has no instance in it".to_owned()),
                 },
-                Err(failure) => failure,
+                Err(failure) => self.perhaps_made(failure),
             };
             let unknown = matches!(failure, Failure::Unknown(_));
             in_doubt |= unknown;
@@ -157,7 +162,7 @@ impl Account {
             self.wait(pause).await;
             pause *= 2;
         }
-        if in_doubt && !settles(&failure) {
+        if in_doubt && !self.settles(&failure) {
             let last = self.error(
                 Action::RunInstances,
                 &failure,
@@ -166,13 +171,7 @@ impl Account {
             );
             let error = match failure {
                 Failure::Unknown(_) => last,
-                _ => CloudError::new(
-                    CloudErrorClass::OutcomeUnknown,
-                    format!(
-                        "outcome unknown: an answer was lost, and then: {}",
-                        last.message
-                    ),
-                ),
+                _ => still_unknown(&last),
             };
             return Err(Refusal {
                 verdict: None,
@@ -204,6 +203,40 @@ impl Account {
         })
     }
 
+    /// What EC2 calls a failure of its own may have been carried out all the same.
+    fn perhaps_made(&self, failure: Failure) -> Failure {
+        #[cfg(test)]
+        if self.errs(crate::mutants::Mutant::FaultIsRefusal) {
+            return failure;
+        }
+        let Failure::Said {
+            code,
+            status,
+            message,
+            ..
+        } = &failure
+        else {
+            return failure;
+        };
+        if !atlas::may_have_made(code.as_deref(), *status, message) {
+            return failure;
+        }
+        let verdict = atlas::judge(code.as_deref(), *status, message);
+        let named = code.as_deref().unwrap_or("no code");
+        Failure::Unknown(atlas::words("the answer", named, verdict, message))
+    }
+
+    /// Whether what came of a repeated create tells what became of the first: had that made an instance, it would have
+    /// been shown.
+    fn settles(&self, failure: &Failure) -> bool {
+        #[cfg(test)]
+        if self.errs(crate::mutants::Mutant::AnyRefusalSettles) {
+            return verdict(failure)
+                .is_some_and(|verdict| !matches!(verdict.kind, Kind::Rate | Kind::Transient));
+        }
+        matches!(failure, Failure::Said { code, .. } if atlas::settles(code.as_deref()))
+    }
+
     fn token(&self, launch: &Launch, order: &CreateOrder) -> Option<String> {
         #[cfg(test)]
         if self.errs(crate::mutants::Mutant::NoToken) {
@@ -233,15 +266,18 @@ impl Account {
 }
 
 /// What is known to be lacking is not asked for.
-fn not_called(message: &str) -> CloudError {
-    let class = CloudErrorClass::Capacity(CapacityScope::Type);
-    CloudError::new(class, format!("not called: {message}"))
+fn not_called(where_met: &str, known: Known) -> CloudError {
+    let message = format!("not called: {where_met}{}", known.message);
+    CloudError::new(known.class, message)
 }
 
-/// Whether this answer to a repeated create tells what became of the first: had that made an instance, it would have
-/// been shown. A throttle or a passing fault strikes before EC2 looks.
-fn settles(failure: &Failure) -> bool {
-    failure.code() == "IdempotentInstanceTerminated"
-        || verdict(failure)
-            .is_some_and(|verdict| !matches!(verdict.kind, Kind::Rate | Kind::Transient))
+/// An answer was lost, and what came then tells nothing about it.
+fn still_unknown(then: &CloudError) -> CloudError {
+    CloudError::new(
+        CloudErrorClass::OutcomeUnknown,
+        format!(
+            "outcome unknown: an answer was lost, and then: {}",
+            then.message
+        ),
+    )
 }

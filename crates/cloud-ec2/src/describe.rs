@@ -32,7 +32,7 @@ impl Account {
             if self.errs(crate::mutants::Mutant::GoingIsListed) {
                 return false;
             }
-            is_gone(found) && !self.waits_for_reason(found)
+            is_gone(found)
         });
         self.learn_from_the_dead(&gone);
         let runs = |found: &&Described| state(found) == Some(&InstanceStateName::Running);
@@ -160,11 +160,12 @@ pub(crate) fn launched(described: &Described) -> i128 {
     at.map_or(i128::MIN, DateTime::as_nanos)
 }
 
+/// How long ago it was launched.
 #[expect(
     clippy::disallowed_methods,
     reason = "EC2 dates launches by the wall clock"
 )]
-fn age(described: &Described) -> Duration {
+pub(crate) fn age(described: &Described) -> Duration {
     let launched = described.launch_time.map(SystemTime::try_from);
     let age = launched.and_then(|at| SystemTime::now().duration_since(at.ok()?).ok());
     age.unwrap_or_default()

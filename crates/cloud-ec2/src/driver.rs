@@ -13,7 +13,9 @@ use dispatch_cloud::{
 use dispatch_model::{CloudErrorClass, InstanceId, InstanceType, PricePoint};
 use serde_json::Value;
 
-use crate::{account::Account, parameters::Parameters, whole::OnlyWhole};
+use crate::{
+    account::Account, failure::HandedOver, parameters::Parameters, volumes, whole::OnlyWhole,
+};
 
 /// How long connecting, and one answer, may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -121,7 +123,9 @@ impl Ec2Driver {
                  \"us-east-1\"",
             ));
         }
-        let config = aws_sdk_ec2::config::Builder::from(&shared).interceptor(OnlyWhole);
+        let config = aws_sdk_ec2::config::Builder::from(&shared)
+            .interceptor(OnlyWhole)
+            .interceptor(HandedOver);
         #[cfg(test)]
         let config = config.interceptor(crate::conformance::Recorder);
         let client = Client::from_conf(config.build());
@@ -137,6 +141,12 @@ impl Driver for Ec2Driver {
 
     fn check(&self, parameters: &Value) -> Vec<String> {
         Parameters::read(parameters).err().unwrap_or_default()
+    }
+
+    fn check_types(&self, parameters: &Value, instance_types: &[&InstanceType]) -> Vec<String> {
+        Parameters::read(parameters).map_or(Vec::new(), |read| {
+            volumes::problems(&read.ebs_volume_type, instance_types)
+        })
     }
 
     fn places(&self, parameters: &Value) -> Vec<(String, Value)> {

@@ -2,23 +2,30 @@
 
 use aws_sdk_ec2::types::Instance as Described;
 use dispatch_cloud::{EndCause, Ended};
-use dispatch_model::InstanceId;
+use dispatch_model::{CloudErrorClass, InstanceId};
 
 use crate::{
     account::Account,
     atlas::{self, Kind, Reach},
-    describe::{instance, launched, wish, zone},
+    describe::{age, instance, launched, wish, zone},
     places::Death,
 };
 
 impl Account {
-    /// Learns from each instance that a list shows as going or gone, once.
+    /// Learns from each instance that a list shows as going or gone, once. What ended before this process could know of
+    /// it says nothing of what can be had now: EC2 goes on listing it for about an hour.
     pub(crate) fn learn_from_the_dead(&self, gone: &[Described]) {
         for dead in gone {
             let id = instance(dead).id;
             let (code, message) = reason(dead);
-            // While it is going, EC2 may not say yet why; the pool has been let wait for one list.
-            if code.is_empty() && !is_over(dead) || self.memory().is_our_doing(&id) {
+            if self.memory().is_our_doing(&id) || !self.is_of_this_life(&id, dead) {
+                continue;
+            }
+            if code.is_empty() && !is_over(dead) {
+                // EC2 does not say yet why. Nothing more must be started there; the reason is told when it comes.
+                if self.memory().is_first_silence(&id) {
+                    self.tell(dead, id, EndCause::Other, None, (code, message));
+                }
                 continue;
             }
             if self.memory().is_news(&id) {
@@ -27,19 +34,18 @@ impl Account {
         }
     }
 
-    /// Whether this instance is going and EC2 does not say why yet: it stays on one list more, since the reason is of no
-    /// use to the pool once the instance is off the list.
-    pub(crate) fn waits_for_reason(&self, found: &Described) -> bool {
-        !is_over(found) && reason(found).0.is_empty() && {
-            let id = instance(found).id;
-            self.memory().waits_for_reason(&id)
-        }
+    /// Whether this process has known it alive, or it was launched since this process began.
+    fn is_of_this_life(&self, id: &InstanceId, dead: &Described) -> bool {
+        self.memory().has_known(id) || age(dead) <= self.now().since(self.opened_at)
     }
 
     fn learn_from(&self, dead: &Described, id: InstanceId, code: String, message: String) {
         let wish = wish(dead);
         let cause = cause(&code, self.memory().ran(&id));
         let verdict = atlas::judge(Some(&code), 0, &message);
+        let groups = &self.parameters.quota_groups;
+        let group = groups.of(&wish.provider_type, wish.preemptible);
+        let class = atlas::class(verdict, &group, self.now());
         match cause {
             // By hand, or by an earlier dispatcher.
             EndCause::Other => {
@@ -56,25 +62,37 @@ impl Account {
                 // An instance that was taken back has run well, but where it was there may be a lack now.
                 let local = verdict.reach.is_local() && verdict.kind == Kind::Capacity;
                 let reach: Option<Reach> = local.then_some(verdict.reach);
-                let why = atlas::words("instance", atlas::bare(&code), verdict, &message);
+                let why = atlas::words("instance", &code, verdict, &message);
                 let death = Death {
                     subnet: dead.subnet_id.as_deref(),
                     zone: &zone(dead).unwrap_or_default(),
                     reach,
                     launched: (cause == EndCause::NeverBegan).then(|| launched(dead)),
+                    class: class.clone(),
                     why: &why,
                 };
                 self.places().died(&wish, &death, self.now());
             }
         }
-        let groups = &self.parameters.quota_groups;
-        let class = (cause == EndCause::NeverBegan
-            && verdict.kind == Kind::Quota
-            && !verdict.reach.is_local())
-        .then(|| {
-            let group = groups.of(&wish.provider_type, wish.preemptible);
-            atlas::class(verdict, &group, self.now())
-        });
+        let reaches_far = cause == EndCause::NeverBegan && !verdict.reach.is_local();
+        let class = reaches_far.then_some(class);
+        let message = match (code.is_empty(), message.is_empty()) {
+            (true, true) => "EC2 gives no reason".to_owned(),
+            _ => message,
+        };
+        self.tell(dead, id, cause, class, (code, message));
+    }
+
+    /// For the pool, when it asks.
+    fn tell(
+        &self,
+        dead: &Described,
+        id: InstanceId,
+        cause: EndCause,
+        class: Option<CloudErrorClass>,
+        (code, message): (String, String),
+    ) {
+        let wish = wish(dead);
         self.memory().ended(Ended {
             id,
             provider_type: wish.provider_type,

@@ -1,10 +1,13 @@
 //! Why a call to EC2 brought no answer that can be used: what EC2 said, or that nothing was sent, or that nobody knows.
 
-use std::{error::Error, time::Duration};
+use std::{cell::Cell, error::Error, future::Future, time::Duration};
 
 use aws_sdk_ec2::{
-    config::http::HttpResponse,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    config::{
+        ConfigBag, Intercept, RuntimeComponents, http::HttpResponse,
+        interceptors::BeforeTransmitInterceptorContextRef,
+    },
+    error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError},
 };
 use dispatch_model::Time;
 
@@ -27,8 +30,51 @@ pub(crate) enum Failure {
     Unknown(String),
 }
 
+tokio::task_local! {
+    /// Whether the call under way has been signed and given to the connection.
+    static HANDED_OVER: Cell<bool>;
+}
+
+/// Makes one call; what is not handed over, for want of credentials, say, is not sent.
+pub(crate) async fn sent<T, E>(
+    send: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+) -> Result<T, Failure>
+where
+    E: Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    let call = async {
+        send.await
+            .map_err(|error| match HANDED_OVER.with(Cell::get) {
+                true => Failure::of(error),
+                false => Failure::NotSent(DisplayErrorContext(&error).to_string()),
+            })
+    };
+    HANDED_OVER.scope(Cell::new(false), call).await
+}
+
+/// Notes that a call is handed over.
+#[derive(Debug)]
+pub(crate) struct HandedOver;
+
+impl Intercept for HandedOver {
+    fn name(&self) -> &'static str {
+        "HandedOver"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        _bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        // Whoever calls without `sent` does not ask.
+        let _ = HANDED_OVER.try_with(|handed_over| handed_over.set(true));
+        Ok(())
+    }
+}
+
 impl Failure {
-    pub(crate) fn of<E>(error: SdkError<E, HttpResponse>) -> Failure
+    fn of<E>(error: SdkError<E, HttpResponse>) -> Failure
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
@@ -53,7 +99,11 @@ impl Failure {
                 }
             }
             SdkError::ConstructionFailure(_) => Failure::NotSent(words()),
-            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) if never_left(&words()) => {
+            SdkError::DispatchFailure(failure)
+                if failure
+                    .as_connector_error()
+                    .is_some_and(|error| never_connected(error)) =>
+            {
                 Failure::NotSent(words())
             }
             SdkError::DispatchFailure(_) => Failure::Unknown(words()),
@@ -82,18 +132,10 @@ fn is_kept_back(status: u16) -> bool {
     )
 }
 
-/// Whether the connection was never made, or the request never signed, by the words of the causes: the SDK's types do
-/// not tell.
-fn never_left(words: &str) -> bool {
-    [
-        "client error (Connect)",
-        "tcp connect error",
-        "Connection refused",
-        "ConnectionRefused",
-        "dns error",
-        "HTTP connect timeout",
-        "credential",
-    ]
-    .iter()
-    .any(|sign| words.contains(sign))
+/// Whether the connection was never made: it was refused, or not made in time, or the name was not found.
+fn never_connected(error: &(dyn Error + 'static)) -> bool {
+    type Http = hyper_util::client::legacy::Error;
+    std::iter::successors(Some(error), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<Http>())
+        .any(Http::is_connect)
 }

@@ -16,6 +16,7 @@ mod places;
 mod prices;
 mod quota_group;
 mod tags;
+mod volumes;
 
 // What is called.
 #[cfg(feature = "sdk")]

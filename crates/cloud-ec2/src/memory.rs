@@ -11,8 +11,10 @@ use dispatch_model::{InstanceId, InstanceSecret, Time};
 
 use crate::prices::PriceKey;
 
-/// EC2 may not know an instance for some minutes after it was made.
-const YOUNG: Duration = Duration::from_secs(300);
+/// EC2 may not know an instance for some minutes after it was made: it advises to go on asking for up to five (EC2's
+/// developer guide, "Eventual consistency"). This is about calls that name an instance; for how long lists may lack a
+/// fresh one is the pool's to decide (facts K15), which adopts what appears later still.
+pub(crate) const UNKNOWN_AT_MOST: Duration = Duration::from_secs(300);
 /// EC2 remembers client tokens and shows terminated instances for about so long.
 const KEPT: Duration = Duration::from_secs(3600);
 /// What failed in passing is tried again after so long.
@@ -35,7 +37,7 @@ pub(crate) struct Memory {
     ended: VecDeque<Ended>,
     /// The instances that a list has shown to run, and when one did last.
     ran: BTreeMap<InstanceId, Time>,
-    /// The instances that are going, and the list that showed it first said no reason.
+    /// The instances that are going, and no list has said why yet.
     silent: BTreeSet<InstanceId>,
     /// The spot instances of the last list.
     spot: BTreeMap<InstanceId, PriceKey>,
@@ -66,7 +68,7 @@ impl Memory {
 
     /// This instance is so old; what is known of it already stays.
     pub(crate) fn aged(&mut self, id: &InstanceId, age: Duration, now: Time) {
-        let until = now + YOUNG.saturating_sub(age);
+        let until = now + UNKNOWN_AT_MOST.saturating_sub(age);
         self.young_until.entry(id.clone()).or_insert(until);
     }
 
@@ -74,11 +76,14 @@ impl Memory {
         self.young_until.get(id).is_some_and(|until| now < *until)
     }
 
-    /// Whether to wait one list for the reason why this instance is going.
-    pub(crate) fn waits_for_reason(&mut self, id: &InstanceId) -> bool {
+    /// Whether this process has made it, or has seen it alive.
+    pub(crate) fn has_known(&self, id: &InstanceId) -> bool {
         self.young_until.contains_key(id)
-            && !self.is_our_doing(id)
-            && self.silent.insert(id.clone())
+    }
+
+    /// Whether no list before has shown that this instance is going, and not why.
+    pub(crate) fn is_first_silence(&mut self, id: &InstanceId) -> bool {
+        self.silent.insert(id.clone())
     }
 
     pub(crate) fn destroyed(&mut self, id: &InstanceId, now: Time) {

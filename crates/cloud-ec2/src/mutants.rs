@@ -10,6 +10,8 @@ use crate::account::Account;
 pub(crate) enum Mutant {
     NoToken,
     NextSubnetAfterTimeout,
+    AnyRefusalSettles,
+    FaultIsRefusal,
     OneTokenForAllSubnets,
     CapacityIsQuota,
     FreshNotFoundIsGone,

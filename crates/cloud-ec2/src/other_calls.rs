@@ -163,7 +163,11 @@ impl Account {
     /// of its own.
     pub(crate) async fn learn_zones(&self) {
         let subnets = &self.parameters.subnets;
-        if subnets.is_empty() || !self.memory().asks_for_zones(self.now()) {
+        if subnets.is_empty() {
+            return;
+        }
+        let _asked = self.zones_asked.lock().await;
+        if !self.memory().asks_for_zones(self.now()) {
             return;
         }
         let send = self

@@ -22,7 +22,8 @@ pub(crate) struct Limit {
 }
 
 // EC2's documented buckets, less what is lost while calls are on their way: a full bucket does not become fuller, and
-// it begins to fill again when the first call arrives.
+// it begins to fill again when the first call arrives. Of the large ones less than half is taken at once, since what is
+// sent at once is throttled at once: somebody else may have taken the other half.
 
 /// For RunInstances: 5 and 2 a second.
 pub(crate) const CREATES: Limit = Limit {
@@ -31,12 +32,12 @@ pub(crate) const CREATES: Limit = Limit {
 };
 /// For TerminateInstances: 100 and 5 a second.
 pub(crate) const ENDS: Limit = Limit {
-    burst: 75.0,
+    burst: 45.0,
     per_second: 4.9,
 };
 /// For CreateTags: 100 and 10 a second.
 pub(crate) const TAGS: Limit = Limit {
-    burst: 75.0,
+    burst: 45.0,
     per_second: 9.8,
 };
 

@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use dispatch_model::Time;
+use dispatch_model::{CapacityScope, CloudErrorClass, Time};
 
 use crate::atlas::Reach;
 
@@ -55,7 +55,16 @@ pub(crate) struct Death<'a> {
     pub(crate) reach: Option<Reach>,
     /// When it was launched, if it died of that; otherwise it was taken back.
     pub(crate) launched: Option<i128>,
+    /// What its reason would have meant as the answer to its creation.
+    pub(crate) class: CloudErrorClass,
     pub(crate) why: &'a str,
+}
+
+/// What is known to be lacking, as the refusal of a call that need not be made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Known {
+    pub(crate) class: CloudErrorClass,
+    pub(crate) message: String,
 }
 
 /// Where something is lacking. A subnet whose zone is not known is a zone of its own.
@@ -71,8 +80,11 @@ enum Site {
 struct Lack {
     until: Time,
     times: u32,
-    message: String,
+    known: Known,
 }
+
+/// Of everything that is local, others may be had: for the pool it is a lack of the type.
+const LOCAL: CloudErrorClass = CloudErrorClass::Capacity(CapacityScope::Type);
 
 impl Places {
     pub(crate) fn new(subnets: Vec<String>) -> Places {
@@ -93,11 +105,11 @@ impl Places {
 
     /// The subnets to try for one create, each at most once; `None` lets EC2 choose. `Err`: what is lacking at all of
     /// them, so that no call need be made.
-    pub(crate) fn route(&self, wish: &Wish, now: Time) -> Result<Vec<Option<String>>, String> {
+    pub(crate) fn route(&self, wish: &Wish, now: Time) -> Result<Vec<Option<String>>, Known> {
         if self.subnets.is_empty() {
             let lack = self.lacks.get(&Site::Type(wish.clone()));
             return match lack.filter(|lack| now < lack.until) {
-                Some(lack) => Err(lack.message.clone()),
+                Some(lack) => Err(lack.known.clone()),
                 None => Ok(vec![None]),
             };
         }
@@ -109,7 +121,7 @@ impl Places {
             .first()
             .and_then(|subnet| self.lack(wish, subnet, now))
         {
-            Some(lack) if open.is_empty() => Err(lack.message.clone()),
+            Some(lack) if open.is_empty() => Err(lack.known.clone()),
             _ => {
                 let (last, first): (Vec<_>, Vec<_>) =
                     (open.into_iter()).partition(|subnet| self.is_shunned(wish, subnet, now));
@@ -156,7 +168,7 @@ impl Places {
             self.start = (index + 1) % self.subnets.len();
         }
         if lacks {
-            self.note(self.site(wish, subnet, reach), message, now);
+            self.note(self.site(wish, subnet, reach), LOCAL, message, now);
         }
     }
 
@@ -180,7 +192,7 @@ impl Places {
             return;
         };
         if let Some(site) = site {
-            self.note(site, death.why, now);
+            self.note(site, LOCAL, death.why, now);
         }
         let deaths = self
             .deaths
@@ -189,7 +201,12 @@ impl Places {
         deaths.times += 1;
         deaths.launched = deaths.launched.max(launched);
         if deaths.times >= DEATHS_MAX {
-            self.note(Site::Type(wish.clone()), death.why, now);
+            let class = match &death.class {
+                // So many of them are no chance: there is none to be had, whatever it is.
+                CloudErrorClass::Transient | CloudErrorClass::RateLimited(_) => LOCAL,
+                class => class.clone(),
+            };
+            self.note(Site::Type(wish.clone()), class, death.why, now);
         }
     }
 
@@ -211,12 +228,15 @@ impl Places {
         }
     }
 
-    fn note(&mut self, site: Site, message: &str, now: Time) {
+    fn note(&mut self, site: Site, class: CloudErrorClass, message: &str, now: Time) {
         self.lacks.retain(|_, lack| now < lack.until + MEMORY);
         let lack = self.lacks.entry(site).or_insert(Lack {
             until: Time::ZERO,
             times: 0,
-            message: String::new(),
+            known: Known {
+                class: LOCAL,
+                message: String::new(),
+            },
         });
         // Calls that were under way together are refused together: that counts once.
         if lack.times == 0 || lack.until <= now {
@@ -224,13 +244,13 @@ impl Places {
             lack.times += 1;
             lack.until = now + pause;
         }
-        message.clone_into(&mut lack.message);
+        message.clone_into(&mut lack.known.message);
+        lack.known.class = class;
     }
 
     /// What is known to be lacking there now.
-    pub(crate) fn lacking(&self, wish: &Wish, subnet: Option<&str>, now: Time) -> Option<String> {
-        self.lack(wish, subnet?, now)
-            .map(|lack| lack.message.clone())
+    pub(crate) fn lacking(&self, wish: &Wish, subnet: Option<&str>, now: Time) -> Option<Known> {
+        self.lack(wish, subnet?, now).map(|lack| lack.known.clone())
     }
 
     fn lack(&self, wish: &Wish, subnet: &str, now: Time) -> Option<&Lack> {

@@ -27,6 +27,16 @@ pub trait Driver: Send + Sync {
         Vec::new()
     }
 
+    /// Checks the parameters together with the types of instances that they are used for. Every problem found, each
+    /// naming the key, the value and the remedy; nothing, if the parameters alone are wrong.
+    fn check_types(
+        &self,
+        _parameters: &serde_json::Value,
+        _instance_types: &[&InstanceType],
+    ) -> Vec<String> {
+        Vec::new()
+    }
+
     /// The parameters taken apart: for each place (a subnet, say) that is to be tried out by itself, its name and the
     /// parameters for it alone (facts T4). They have been checked.
     fn places(&self, parameters: &serde_json::Value) -> Vec<(String, serde_json::Value)> {
@@ -93,7 +103,8 @@ pub trait InstanceSet: Send + Sync {
     }
 
     /// The instances of which lists have told since the last call that they have ended without a `destroy` of ours;
-    /// each is told once. After a restart there may be ends among them that are long past.
+    /// each is told once, and once more if the cloud says why only later. After a restart there may be ends among them
+    /// that are long past.
     fn ended(&self) -> Vec<Ended> {
         Vec::new()
     }
@@ -129,7 +140,7 @@ pub struct Ended {
     pub cause: EndCause,
     /// The cloud's code, such as "Server.SpotInstanceTermination"; "" if it gave none.
     pub code: String,
-    /// The cloud's words.
+    /// The cloud's words. "", and no code either: it does not say why yet, and the end is told once more when it does.
     pub message: String,
     /// Where it never began: what the code would have meant as the answer to its creation, if that reaches further
     /// than what the driver remembers by itself (a subnet, a zone).

@@ -45,6 +45,12 @@ impl Trial<'_> {
         } else {
             Duration::ZERO
         };
+        if self.in_doubt {
+            let secs = late.as_secs();
+            self.begins(&format!(
+                "no instance appears within {secs} s although its create was not answered with one"
+            ));
+        }
         let found = self.destroy_all(ids, late).await;
         self.tell("what was made is destroyed and gone", found, began);
     }

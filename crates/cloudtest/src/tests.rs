@@ -11,7 +11,9 @@ use std::{
 
 use async_trait::async_trait;
 use dispatch_cloud::{InstanceSet, WrapSettings, Wrapped, exec::Executor};
-use dispatch_model::{Gpu, InstanceSecret, InstanceType};
+use dispatch_model::{
+    CapacityScope, CloudErrorClass, Gpu, InstanceSecret, InstanceType, RefusalScope, Time,
+};
 use expect_test::{Expect, expect};
 use tokio::time::Instant;
 
@@ -256,6 +258,36 @@ async fn an_instance_of_a_create_that_failed_is_waited_for_and_destroyed() {
     )
     .await;
     assert_eq!(fake.alive(), 0);
+}
+
+/// A refusal that is believed leaves an instance running if it is wrong.
+#[tokio::test(start_paused = true)]
+async fn whatever_a_create_is_answered_with_an_instance_that_appears_is_destroyed() {
+    for says in [
+        CloudErrorClass::Refused,
+        CloudErrorClass::RefusedWidely(RefusalScope::Everything),
+        CloudErrorClass::Quota,
+        CloudErrorClass::Capacity(CapacityScope::Type),
+        CloudErrorClass::RateLimited(Time::ZERO),
+        CloudErrorClass::Transient,
+        CloudErrorClass::OutcomeUnknown,
+    ] {
+        let fake = check(
+            Fake {
+                create_says: Some(says),
+                appears_after: Duration::from_secs(90),
+                ..Fake::default()
+            },
+            |_| (),
+            expect![[r#"
+                ok no instance of an earlier test is left
+                FAILED an instance is created: not today
+                ok what was made is destroyed and gone: i-1
+                FAILED: 1 of 3 steps"#]],
+        )
+        .await;
+        assert_eq!(fake.alive(), 0);
+    }
 }
 
 #[tokio::test(start_paused = true)]

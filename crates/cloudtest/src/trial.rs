@@ -7,7 +7,7 @@ use dispatch_cloud::{
     CreateOrder, Instance, Tags,
     exec::{Command, Connection, Exit, Output, Target},
 };
-use dispatch_model::{CloudErrorClass, InstanceId};
+use dispatch_model::InstanceId;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Audience, Report, Settings, Step, Verdict};
@@ -78,7 +78,7 @@ pub(crate) struct Trial<'a> {
     report: Report,
     /// What must be destroyed.
     pub(crate) made: Vec<InstanceId>,
-    /// Whether there may be an instance that nobody knows of.
+    /// Whether there may be an instance that nobody knows of: from the create on, until it has been answered with one.
     pub(crate) in_doubt: bool,
     address: String,
 }
@@ -103,6 +103,11 @@ impl Trial<'_> {
         self.audience.ended(&step);
         self.report.steps.push(step);
         verdict == Verdict::Passed
+    }
+
+    /// Something that may take long.
+    pub(crate) fn begins(&mut self, what: &str) {
+        self.audience.begins(what);
     }
 
     fn stopped(&mut self, why: &str, began: Instant) {
@@ -179,10 +184,7 @@ impl Trial<'_> {
                 Some(made)
             }
             Err(error) => {
-                self.in_doubt = matches!(
-                    error.class,
-                    CloudErrorClass::OutcomeUnknown | CloudErrorClass::Transient
-                );
+                // Whatever it says: a cloud, or a driver, that is wrong must not leave an instance running.
                 self.tell(what, Err(error.message), began);
                 None
             }

@@ -29,7 +29,8 @@ pub(crate) fn types(config: &ClusterConfig) -> Types {
 pub fn problems_of_use(config: &ClusterConfig, driver: &dyn Driver) -> Vec<String> {
     let vms = &config.cloud_vms;
     let types: Vec<_> = config.instance_types.values().collect();
-    let mut problems = driver.check_use(&vms.image_id, &types);
+    let mut problems = driver.check_types(vms.driver_parameters.reveal(), &types);
+    problems.extend(driver.check_use(&vms.image_id, &types));
     for (name, id) in &vms.allowed_images {
         for problem in driver.check_use(id, &types) {
             // What is wrong with the types has been said.

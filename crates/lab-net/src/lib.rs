@@ -23,6 +23,6 @@ mod tls;
 pub use azure::{AzureApi, AzureBad, AzureCreation, AzureInjection, AzureRequest, AzureSettings};
 pub use cluster_config::ClusterConfig;
 pub use dispatch_lab as world;
-pub use ec2::{Bad, Ec2Api, Ec2Settings, Injection, Subnet, Volume};
+pub use ec2::{Bad, Ec2Api, Ec2Settings, Injection, Subnet, Volume, actions_of_policy};
 pub use lab::{Lab, LabHandle, Scheme, VmKind};
 pub use overheard::{Heard, HeardRequest};

@@ -172,7 +172,7 @@ pub struct InstanceEnd {
     pub cause: EndCause,
     /// What its end says about creating others, beyond what the driver keeps in mind by itself.
     pub class: Option<CloudErrorClass>,
-    /// The cloud's code and words, for people; "" if it gave none.
+    /// The cloud's code and words, for people; "" if it does not say why yet, and may be told again when it does.
     pub reason: String,
 }
 

@@ -46,14 +46,24 @@ impl Pool {
         let now = self.desk.time();
         // A stale list may still show it.
         self.departed.insert(end.instance.clone(), now);
+        // The cloud may say why later.
+        let is_explained = !end.reason.is_empty();
         let Some(id) = self.by_instance.get(&end.instance).copied() else {
             // The news comes after the instance has gone.
-            if let Some(lost) = self.lost.remove(&end.instance) {
+            if is_explained && let Some(lost) = self.lost.remove(&end.instance) {
                 self.learn_from_end(&lost, &end);
             }
             return;
         };
         let lost = Lost::of(&self.workers[&id], now);
+        if !is_explained {
+            let words = death_in_words(&end, &lost.instance_type.name);
+            for container in &lost.containers {
+                self.deaths.insert(container.clone(), words.clone());
+            }
+            self.vanished(id);
+            return;
+        }
         for container in &lost.containers {
             self.deaths.insert(container.clone(), String::new());
         }
@@ -105,7 +115,9 @@ fn death_in_words(end: &InstanceEnd, instance_type: &InstanceTypeName) -> String
         "the container's instance {} ({instance_type}) {what}",
         end.instance
     );
-    if !end.reason.is_empty() {
+    if end.reason.is_empty() {
+        words.push_str(", and the cloud does not say why");
+    } else {
         words.push_str(": ");
         words.push_str(&end.reason);
     }

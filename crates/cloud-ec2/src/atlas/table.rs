@@ -43,6 +43,8 @@ const IMAGE: &str = "check Containers.CloudVMs.ImageID: the image must exist in 
                      shared with this account.";
 const KEYS: &str = "check AccessKeyID and SecretAccessKey, or the role of this host.";
 const CLOCK: &str = "set this host's clock (NTP): signatures expire after minutes.";
+const EXPIRED: &str = "these credentials are for a time only, and are renewed by themselves if they are the role of this host: renew \
+                       those in the environment or in files by hand, or leave AccessKeyID empty to use the role.";
 const PERMISSION: &str = "grant the IAM policy of docs/ec2.md to the dispatcher's user or role.";
 const ROLE: &str =
     "check IAMInstanceProfile (a name, not an ARN), and allow iam:PassRole for its role.";
@@ -58,10 +60,18 @@ const VOLUME: &str = "check EBSVolumeType and AddedScratch.";
 const ENCRYPTION: &str = "check the image's snapshots and the account's default encryption key: the dispatcher and \
                           EC2 must be allowed to use it.";
 
+const UNREADABLE: &str = "an instance that dies of it while it is launched usually has an encrypted volume whose key it may not use: allow \
+                          the dispatcher's user or role, and EC2, to use the KMS key of the image's snapshots and of added scratch.";
 const WAIT_FAULT: &str =
     "a passing fault of AWS: it is tried again. If it lasts, see the AWS Health Dashboard.";
 const AGAIN: &str = "nothing: it passes, and is tried again.";
 const COMBINATION: &str = "check the type's ProviderType, AddedScratch and Preemptible, ImageID and EBSVolumeType: EC2's message names the one that does not fit.";
+const USER_DATA: &str = "shorten InstanceInitCommand, or let it fetch what is long: user data may have 16 KiB, of which the dispatcher needs less than one.";
+const TAGS: &str = "check ResourceTags and TagKeyPrefix: names of at most 127 characters that do not begin with aws:, values of at most 256.";
+const SMALL_VOLUME: &str =
+    "raise the type's AddedScratch, or set EBSVolumeType to gp3, which may be as small as 1 GiB.";
+const MISSING: &str = "EC2's message names what is missing: iops belong to an EBSVolumeType that needs them (set gp3 instead), a subnet or network to \
+                       SubnetID; if it is anything else, please report this.";
 const NOT_EC2: &str = "is AWS_ENDPOINT_URL set to something that is not EC2, or a proxy in between? If not, please report this.";
 const INTERFACE: &str =
     "check SubnetID and SecurityGroupIDs; the dispatcher lets EC2 make the network interfaces.";
@@ -140,6 +150,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("VcpuLimitExceeded", Quota, QuotaGroup, INCREASE),
     entry("MaxSpotInstanceCountExceeded", Quota, Market, INCREASE),
     entry("SpotInstanceCountExceeded", Quota, Market, INCREASE),
+    entry("RequestResourceCountExceeded", Quota, Market, INCREASE),
     // None to be had.
     entry(
         "InsufficientInstanceCapacity",
@@ -248,6 +259,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         Everything,
         INTERFACE,
     ),
+    entry("PrivateIpAddressLimitExceeded", Permanent, Type, INTERFACE),
     entry("InvalidGroup.NotFound", Permanent, Everything, GROUPS),
     entry("InvalidGroupId.Malformed", Permanent, Everything, GROUPS),
     entry(
@@ -397,20 +409,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         "InvalidUserData.Malformed",
         Permanent,
         Everything,
-        "check InstanceInitCommand: user data may have 16 KiB.",
+        USER_DATA,
     ),
-    entry(
-        "UserDataLimitExceeded",
-        Permanent,
-        Everything,
-        "check InstanceInitCommand: user data may have 16 KiB.",
-    ),
-    entry(
-        "InvalidTagKey.Malformed",
-        Permanent,
-        Everything,
-        "check ResourceTags: names of at most 127 characters, not starting with aws:.",
-    ),
+    entry("UserDataLimitExceeded", Permanent, Everything, USER_DATA),
+    entry("InvalidTagKey.Malformed", Permanent, Everything, TAGS),
     entry(
         "TagLimitExceeded",
         Permanent,
@@ -440,8 +442,8 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("UnrecognizedClientException", Permanent, Everything, KEYS),
     entry("SignatureDoesNotMatch", Permanent, Everything, KEYS),
     entry("IncompleteSignature", Permanent, Everything, KEYS),
-    entry("ExpiredToken", Transient, Everything, CLOCK),
-    entry("ExpiredTokenException", Transient, Everything, CLOCK),
+    entry("ExpiredToken", Transient, Everything, EXPIRED),
+    entry("ExpiredTokenException", Transient, Everything, EXPIRED),
     entry("RequestExpired", Permanent, Everything, CLOCK),
     entry(
         "InvalidSecurity.RequestHasExpired",
@@ -481,12 +483,34 @@ pub(super) const ENTRIES: &[Entry] = &[
         "a client token was used for two different calls: please report this.",
     ),
     entry("IdempotentInstanceTerminated", Transient, Type, AGAIN),
+    saying(
+        "InvalidParameterValue",
+        "too small for volume type",
+        Permanent,
+        Type,
+        SMALL_VOLUME,
+    ),
+    saying(
+        "InvalidParameterValue",
+        "tag key",
+        Permanent,
+        Everything,
+        TAGS,
+    ),
+    saying(
+        "InvalidParameterValue",
+        "tag value",
+        Permanent,
+        Everything,
+        TAGS,
+    ),
     entry("InvalidParameter", Permanent, Type, COMBINATION),
     entry("InvalidParameterValue", Permanent, Type, COMBINATION),
     entry("InvalidParameterCombination", Permanent, Type, COMBINATION),
     entry("InvalidParameterDependency", Permanent, Type, COMBINATION),
     entry("InvalidMaxResults", Permanent, Everything, NOT_EC2),
     entry("InvalidNextToken", Transient, Everything, AGAIN),
+    entry("InvalidPaginationToken", Transient, Everything, AGAIN),
     entry("InvalidFilter", Permanent, Everything, NOT_EC2),
     entry("InvalidRequest", Permanent, Type, COMBINATION),
     entry("InvalidAction", Permanent, Everything, NOT_EC2),
@@ -494,12 +518,15 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("InvalidQueryParameter", Permanent, Type, NOT_EC2),
     entry("MalformedQueryString", Permanent, Everything, NOT_EC2),
     entry("MissingAction", Permanent, Everything, NOT_EC2),
-    entry("MissingParameter", Permanent, Everything, NOT_EC2),
+    entry("MissingParameter", Permanent, Type, MISSING),
+    entry("MissingInput", Permanent, Type, MISSING),
     entry("UnknownParameter", Permanent, Everything, NOT_EC2),
     entry("UnsupportedOperation", Permanent, Type, COMBINATION),
     entry("DryRunOperation", Permanent, Everything, NOT_EC2),
     entry("ValidationError", Permanent, Type, COMBINATION),
     entry("InvalidInstanceID.NotFound", Transient, Type, AGAIN),
+    // CreateTags says so of what it does not know yet.
+    entry("InvalidID", Transient, Type, AGAIN),
     entry("InvalidInstanceID.Malformed", Permanent, Type, NO_SUCH_ID),
     entry(
         "OperationNotPermitted",
@@ -511,6 +538,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("IncorrectState", Transient, Type, AGAIN),
     entry("ConcurrentTagAccess", Transient, Everything, AGAIN),
     // Passing faults, and the reasons of instances that die while they launch.
+    entry("Client.InternalError", Permanent, Type, UNREADABLE),
     entry("InternalError", Transient, Everything, WAIT_FAULT),
     entry("InternalFailure", Transient, Everything, WAIT_FAULT),
     entry("ServiceUnavailable", Transient, Everything, WAIT_FAULT),
@@ -524,12 +552,13 @@ pub(super) const ENTRIES: &[Entry] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::judge, *};
 
     #[test]
     fn every_code_can_be_met_and_has_a_remedy() {
         for entry in ENTRIES {
-            assert_eq!(super::super::bare(entry.code), entry.code);
+            let met = judge(Some(entry.code), 400, entry.says.unwrap_or_default());
+            assert_eq!(met, entry.verdict, "{}", entry.code);
             assert_ne!(entry.verdict.remedy, "", "{}", entry.code);
         }
         for verdict in [FULL_SUBNET, OTHER_SUBNET, UNKNOWN_REFUSAL, UNKNOWN_FAULT] {

@@ -164,7 +164,11 @@ fn reasons_of_instances_that_die_while_launching_use_the_same_table() {
         expect!["Capacity(Type), next subnet"],
     );
     check("Client.VolumeLimitExceeded", 0, "", expect!["Quota"]);
-    check("Client.InternalError", 0, "", expect!["Transient"]);
+    // Usually a key that may not be used: it does not pass. What EC2's own side breaks, does.
+    check("Client.InternalError", 0, "", expect!["Refused"]);
+    check("Server.InternalError", 0, "", expect!["Transient"]);
+    let remedy = judge(Some("Client.InternalError"), 0, "").remedy;
+    assert!(remedy.contains("KMS"), "{remedy}");
     check(
         "Server.SpotInstanceTermination",
         0,
@@ -203,6 +207,26 @@ fn the_operator_is_told_code_scope_and_remedy() {
     expect!["RunInstances: VcpuLimitExceeded (account limit, all types of its quota group): You have requested more vCPU capacity than your limit of 32. Remedy: ask AWS for a higher limit (Service Quotas, Amazon EC2), or lower MaxInstances."].assert_eq(&words);
     let long = super::words("X", "Y", verdict, &"x".repeat(9000));
     assert!(long.len() < 700, "{}", long.len());
+}
+
+#[test]
+fn the_rules_are_documented_in_the_order_in_which_they_are_asked() {
+    let message = "Value (x) for instanceType does not fit subnet subnet-1";
+    let met = judge(Some("InvalidParameterValue"), 400, message);
+    let rows = rows();
+    let row = |start: &str| {
+        let found = rows.iter().position(|(met, _, _)| met.starts_with(start));
+        found.unwrap_or_else(|| panic!("{start}"))
+    };
+    let (rule, code) = (
+        row("`InvalidParameter…` with “ subnet ”"),
+        row("`InvalidParameterValue` with “for instancetype”"),
+    );
+    assert_eq!((met.reach, met.remedy), (Reach::Subnet, rows[rule].2));
+    assert!(rule < code, "{rule} {code}");
+    assert!(row("other codes with `Subnet`") > row("`InvalidSubnetID.NotFound`"));
+    let prefixed = row("`Client.InternalError`");
+    assert!(prefixed < row("`InternalError`"));
 }
 
 #[test]

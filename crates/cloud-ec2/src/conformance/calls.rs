@@ -3,6 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use dispatch_cloud::Instance;
+use dispatch_lab_net::{Bad, Injection};
+use dispatch_model::{CapacityScope, CloudErrorClass};
 use serde_json::json;
 
 use super::stage::{SECRET_KEY, Setup, Stage, order, wall_clock};
@@ -98,11 +101,25 @@ pub(super) async fn the_key_pair_is_looked_for_once_and_tagged() {
 }
 
 /// Facts K28: no call of its own for the zone of spot instances.
-pub(super) async fn the_zone_of_spot_instances_is_read_from_the_list() {
+pub(super) async fn the_price_of_a_spot_instance_is_that_of_the_zone_that_the_list_shows() {
     let stage = stage().await;
-    stage.create("m5.spot", "s").await.expect("an instance");
+    let in_a = stage.create("m5.spot", "s1").await.expect("an instance");
+    stage.ec2.set(|s| {
+        let sold_out = ("m5.spot".to_owned(), "lab-1a".to_owned());
+        s.sold_out = [sold_out].into();
+    });
+    let in_b = stage.create("m5.spot", "s2").await.expect("an instance");
     stage.list().await.expect("a list");
-    assert_eq!(stage.calls("DescribeInstanceStatus"), 0);
+    let prices = stage.prices(&[(&in_a, 0), (&in_b, 0)]).await;
+    let latest = |made: &Instance| prices[&made.id][0].price;
+    // The lab asks two cents more in its second zone.
+    let dearer = latest(&in_b) - latest(&in_a);
+    assert!((dearer - 0.02).abs() < 1e-9, "{prices:?}");
+    let actions = stage.ec2.calls().into_keys();
+    let asked: Vec<String> = actions
+        .filter(|action| action.starts_with("DescribeInst"))
+        .collect();
+    assert_eq!(asked, ["DescribeInstances"]);
 }
 
 /// Facts E16, E22, §2.8.1; K28: tags on volumes and network interfaces, the secret on neither.
@@ -235,6 +252,30 @@ pub(super) async fn without_a_subnet_none_is_named() {
     stage.create("m5.small", "s").await.expect("an instance");
     assert!(!stage.forms("RunInstances")[0].contains_key("NetworkInterface.1.SubnetId"));
     assert_eq!(stage.calls("DescribeSubnets"), 0);
+}
+
+/// EC2 chooses the subnet: there is no other to try, and EC2 knows the token as well.
+pub(super) async fn without_a_subnet_a_lack_and_a_lost_answer_are_met_as_with_one() {
+    let setup = Setup::default()
+        .parameter("SubnetID", json!(""))
+        .ec2(|settings| settings.injections = vec![Injection::next("RunInstances", Bad::Lost)]);
+    let stage = setup.start().await;
+    stage.create("m5.small", "s1").await.expect("an instance");
+    assert_eq!((stage.alive().len(), stage.calls("RunInstances")), (1, 2));
+    stage.ec2.set(|settings| {
+        let sold_out = ("c5.large".to_owned(), "lab-1a".to_owned());
+        settings.sold_out = [sold_out].into();
+    });
+    let error = stage.create("c5.large", "s2").await.expect_err("a lack");
+    assert_eq!(
+        error.class,
+        CloudErrorClass::Capacity(CapacityScope::Type),
+        "{error}"
+    );
+    assert_eq!(stage.calls("RunInstances"), 3);
+    stage.create("m5.small", "s3").await.expect("another type");
+    let named = |form: &BTreeMap<String, String>| form.contains_key("NetworkInterface.1.SubnetId");
+    assert!(!stage.forms("RunInstances").iter().any(named));
 }
 
 /// Facts K28: `aws:` tags are left alone, and only what changes is sent.

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 
 use dispatch_cloud_conformance::Report;
 
-use super::{calls, ends, environment, faults, on_moto};
+use super::{calls, doubt, ends, environment, faults, on_moto};
 
 /// A check.
 pub(super) struct Check {
@@ -72,7 +72,7 @@ checks! {
     [K28] the_key_pair_is_looked_for_once_and_tagged: lab (calls), moto (on_moto);
     [K28] a_deleted_key_pair_is_looked_for_again: lab (faults), moto (on_moto);
     [] without_a_public_key_none_is_looked_for: lab (calls), moto (on_moto);
-    [K28] the_zone_of_spot_instances_is_read_from_the_list: lab (calls), moto NO_RECORD;
+    [K28] the_price_of_a_spot_instance_is_that_of_the_zone_that_the_list_shows: lab (calls), moto NO_PRICES;
     [E16 E22 K28] the_whole_create_is_as_specified: lab (calls), moto (on_moto);
     [] user_data_arrive_whole: lab (calls), moto (on_moto);
     [E17 E18 E19] prices_are_asked_for_as_specified: lab (calls), moto NO_PRICES;
@@ -84,6 +84,7 @@ checks! {
     [E15] the_default_chain_and_the_endpoint_variables_are_honoured: lab (environment), moto (on_moto);
     [E23] stray_files_do_not_take_over: lab (environment), moto "the same before any call is made";
     [E21] without_a_subnet_none_is_named: lab (calls), moto (on_moto);
+    [E21] without_a_subnet_a_lack_and_a_lost_answer_are_met_as_with_one: lab (calls), moto NO_LACK;
     [E21] subnets_and_groups_may_be_text_list_or_map: lab (calls), moto (on_moto);
     [K28] only_the_changed_tags_are_set_and_reserved_ones_never: lab (calls), moto (on_moto);
     [] tags_mean_what_they_say: lab (calls), moto (on_moto);
@@ -100,22 +101,29 @@ checks! {
     [E11] the_subnet_that_worked_is_tried_first_next_time: lab (faults), moto (on_moto);
     [E11] after_all_subnets_have_refused_the_next_create_begins_elsewhere: lab (faults), moto NO_RECORD;
     [E12] a_lack_is_told_rather_than_another_error_of_another_subnet: lab (faults), moto NO_LACK;
-    [E13] success_without_an_instance_is_asked_about_again: lab (faults), moto NO_FAULTS;
+    [E13] success_without_an_instance_is_asked_about_again: lab (doubt), moto NO_FAULTS;
     [E14] an_empty_token_ends_a_list: lab (faults), moto LONG_PAGES;
     [E14] a_list_in_small_pages_is_whole: lab (faults), moto LONG_PAGES;
     [] a_list_whose_second_page_fails_is_an_error: lab (faults), moto LONG_PAGES;
     [E20] cores_are_limited_by_quota_group: lab (faults), moto NO_LIMITS;
     [] a_lack_is_remembered_for_the_zone_and_the_type: lab (faults), moto NO_LACK;
     [] without_the_permission_to_describe_subnets_each_counts_as_a_zone: lab (faults), moto GRANTS;
+    [] creates_beside_the_first_wait_for_the_zones: lab (faults), moto NO_LACK;
+    [] where_nobody_listens_nothing_was_sent: lab (faults), moto NO_FAULTS;
+    [] without_credentials_nothing_is_sent: lab (environment), moto "it takes any";
     [] the_zones_are_asked_for_again_soon_and_a_wrong_id_hides_only_itself: lab (faults), moto NO_THROTTLE;
-    [] a_lost_answer_makes_no_second_instance: lab (faults), moto NO_TOKENS;
-    [] after_an_unknown_outcome_no_other_subnet_is_tried: lab (faults), moto NO_FAULTS;
-    [] a_throttle_after_a_lost_answer_leaves_the_outcome_unknown: lab (faults), moto NO_FAULTS;
+    [] a_lost_answer_makes_no_second_instance: lab (doubt), moto NO_TOKENS;
+    [] after_an_unknown_outcome_no_other_subnet_is_tried: lab (doubt), moto NO_FAULTS;
+    [] a_throttle_after_a_lost_answer_leaves_the_outcome_unknown: lab (doubt), moto NO_FAULTS;
+    [] an_answer_that_says_nothing_of_a_lost_create_leaves_it_unknown: lab (doubt), moto NO_FAULTS;
+    [] a_lack_or_a_limit_settles_a_lost_create: lab (doubt), moto NO_FAULTS;
+    [] a_create_that_ec2_says_has_failed_is_asked_about_again: lab (doubt), moto NO_TOKENS;
+    [] a_lost_create_stays_unknown_while_its_key_pair_cannot_be_looked_for: lab (doubt), moto NO_FAULTS;
     [] each_subnet_has_a_token_of_its_own: lab (faults), moto NO_TOKENS;
-    [] a_create_that_was_carried_out_late_makes_one_instance: lab (faults), moto NO_TOKENS;
+    [] a_create_that_was_carried_out_late_makes_one_instance: lab (doubt), moto NO_TOKENS;
     [] an_order_whose_instance_has_ended_is_told_as_passing: lab (faults), moto NO_TOKENS;
-    [] answers_that_are_cut_off_or_not_ec2s_are_asked_about_again: lab (faults), moto NO_FAULTS;
-    [] a_proxys_timeout_is_no_refusal: lab (faults), moto NO_FAULTS;
+    [] answers_that_are_cut_off_or_not_ec2s_are_asked_about_again: lab (doubt), moto NO_FAULTS;
+    [] a_proxys_timeout_is_no_refusal: lab (doubt), moto NO_FAULTS;
     [] an_answer_that_is_not_ec2s_is_no_answer: lab (faults), moto NO_FAULTS;
     [] a_list_that_is_cut_off_is_an_error: lab (faults), moto NO_FAULTS;
     [] a_call_without_an_answer_ends: lab (faults), moto NO_FAULTS;
@@ -125,10 +133,11 @@ checks! {
     [] tags_of_a_fresh_instance_are_tried_again: lab (faults), moto NO_DELAY;
     [] an_instance_that_dies_while_launching_counts_like_a_refusal: lab (ends), moto NO_DEATHS;
     [] a_type_that_dies_again_and_again_while_launching_is_held: lab (ends), moto NO_DEATHS;
-    [] a_late_account_limit_is_told_as_one: lab (ends), moto NO_DEATHS;
+    [] a_late_failure_is_told_as_its_code_would_have_been: lab (ends), moto NO_DEATHS;
     [K34] a_spot_interruption_is_told_once_with_its_reason: lab (ends), moto NO_DEATHS;
     [K34] one_that_was_taken_back_may_be_followed_by_another_in_the_same_zone: lab (ends), moto NO_DEATHS;
-    [K34] a_reason_that_comes_late_is_told_and_none_is_waited_for_once: lab (ends), moto NO_DEATHS;
+    [K34] what_is_going_is_gone_at_once_and_its_reason_is_told_when_it_comes: lab (ends), moto NO_DEATHS;
+    [] what_ended_before_this_process_began_says_nothing: lab (ends), moto NO_DEATHS;
     [] an_older_instance_that_runs_ends_no_hold: lab (ends), moto NO_DEATHS;
     [K34] an_end_by_another_hand_is_told: lab (ends), moto (on_moto);
     [] the_secret_is_in_no_message: lab (faults), moto NO_RECORD;

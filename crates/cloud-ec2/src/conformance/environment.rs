@@ -113,6 +113,27 @@ impl Host {
     }
 }
 
+/// Nor does anybody take it for an outcome that nobody knows.
+pub(super) async fn without_credentials_nothing_is_sent() {
+    let stage = Setup::default().start().await;
+    let what = json!({"SubnetID": "subnet-a1", "ImageID": "ami-lab", "type": "m5.small"});
+    let output = child(&[
+        (CHILD, &what.to_string()),
+        ("AWS_ENDPOINT_URL_EC2", stage.ec2.url()),
+        ("AWS_REGION", "us-east-1"),
+        ("HOME", "/nonexistent"),
+        NO_HOST,
+    ])
+    .await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.contains("Transient") && said.contains("RunInstances: not sent"),
+        "{said}"
+    );
+    assert!(said.contains("the host's role"), "the remedy: {said}");
+    assert_eq!(stage.calls("RunInstances"), 0);
+}
+
 /// Facts E23: with the two variables of the unit file, what somebody left in `~/.aws` does nothing.
 pub(super) async fn stray_files_do_not_take_over() {
     let home = tempfile::tempdir().expect("a directory");

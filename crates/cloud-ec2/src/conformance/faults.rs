@@ -6,13 +6,13 @@ use dispatch_cloud::Tags;
 use dispatch_lab_net::{Bad, Injection};
 use dispatch_model::{CapacityScope, CloudErrorClass, InstanceSecret, RefusalScope};
 
-use super::stage::{Setup, Stage};
+use super::stage::{Setup, Stage, order};
 
-fn refused(status: u16, code: &str, message: &str) -> Bad {
+pub(super) fn refused(status: u16, code: &str, message: &str) -> Bad {
     Bad::Refused(status, code.to_owned(), message.to_owned())
 }
 
-async fn with(injections: Vec<Injection>) -> Stage {
+pub(super) async fn with(injections: Vec<Injection>) -> Stage {
     Setup::default()
         .ec2(|settings| settings.injections = injections)
         .start()
@@ -20,7 +20,7 @@ async fn with(injections: Vec<Injection>) -> Stage {
 }
 
 /// The class of the refusal that a create meets.
-async fn class_of(stage: &Stage) -> CloudErrorClass {
+pub(super) async fn class_of(stage: &Stage) -> CloudErrorClass {
     stage
         .create("m5.small", "s")
         .await
@@ -28,54 +28,14 @@ async fn class_of(stage: &Stage) -> CloudErrorClass {
         .class
 }
 
-fn subnets_tried(stage: &Stage) -> Vec<String> {
+pub(super) fn subnets_tried(stage: &Stage) -> Vec<String> {
     let forms = stage.forms("RunInstances").into_iter();
     forms
         .map(|form| form["NetworkInterface.1.SubnetId"].clone())
         .collect()
 }
 
-const LACK: CloudErrorClass = CloudErrorClass::Capacity(CapacityScope::Type);
-
-/// The same call again finds the instance.
-pub(super) async fn a_lost_answer_makes_no_second_instance() {
-    let stage = with(vec![Injection::next("RunInstances", Bad::Lost)]).await;
-    stage.create("m5.small", "s").await.expect("an instance");
-    assert_eq!(stage.alive().len(), 1, "one order");
-}
-
-/// EC2 knows tokens by zone: in another zone the same order would make a second instance.
-pub(super) async fn after_an_unknown_outcome_no_other_subnet_is_tried() {
-    let setup = Setup::default()
-        .parameter("SubnetID", serde_json::json!(["subnet-a1", "subnet-b1"]))
-        .ec2(|s| s.injections = vec![Injection::next("RunInstances", Bad::Lost).times(3)]);
-    let stage = setup.start().await;
-    let first = stage.create("m5.small", "s").await;
-    let _again = stage.create("m5.small", "s").await;
-    let (tried, alive) = (subnets_tried(&stage), stage.alive());
-    let places: BTreeSet<&String> = tried.iter().collect();
-    assert!(
-        places.len() == 1 && alive.len() == 1,
-        "after {first:?}, {tried:?} were tried, and one order made {alive:?}"
-    );
-}
-
-/// Whatever strikes the repeated call before EC2 looks at it tells nothing about the first.
-pub(super) async fn a_throttle_after_a_lost_answer_leaves_the_outcome_unknown() {
-    for (status, code) in [(503, "RequestLimitExceeded"), (500, "InternalError")] {
-        let stage = with(vec![
-            Injection::next("RunInstances", Bad::Lost),
-            Injection::next("RunInstances", refused(status, code, "x")),
-        ])
-        .await;
-        let class = class_of(&stage).await;
-        assert_eq!(class, CloudErrorClass::OutcomeUnknown, "{code}");
-        stage.pass(Duration::from_secs(10));
-        stage.create("m5.small", "s").await.expect("an instance");
-        let (tried, alive) = (subnets_tried(&stage), stage.alive());
-        assert_eq!((tried, alive.len()), (vec!["subnet-a1".to_owned(); 3], 1));
-    }
-}
+pub(super) const LACK: CloudErrorClass = CloudErrorClass::Capacity(CapacityScope::Type);
 
 /// Two subnets of one zone: the second call has other parameters, so it needs another token.
 pub(super) async fn each_subnet_has_a_token_of_its_own() {
@@ -238,18 +198,20 @@ pub(super) async fn throttled_ends_tags_and_lists_say_until_when() {
 
 /// Facts E7.
 pub(super) async fn the_sdk_repeats_nothing() {
-    for (status, code) in [
-        (500, "InternalError"),
-        (503, "RequestLimitExceeded"),
-        (503, "Unavailable"),
+    for (status, code, n_creates) in [
+        (503, "RequestLimitExceeded", 1),
+        // We repeat creates that may have been carried out; the SDK would repeat each of these again.
+        (500, "InternalError", 3),
+        (503, "Unavailable", 3),
     ] {
-        let stage = with(vec![Injection::next(
-            "RunInstances",
-            refused(status, code, "x"),
-        )])
-        .await;
+        let bad = || refused(status, code, "x");
+        let create = Injection::next("RunInstances", bad()).times(9);
+        let list = Injection::next("DescribeInstances", bad()).times(9);
+        let stage = with(vec![create, list]).await;
         class_of(&stage).await;
-        assert_eq!(stage.calls("RunInstances"), 1, "{code}");
+        assert_eq!(stage.calls("RunInstances"), n_creates, "{code}");
+        stage.list().await.expect_err("a refusal");
+        assert_eq!(stage.calls("DescribeInstances"), 1, "{code}");
     }
 }
 
@@ -299,8 +261,22 @@ pub(super) async fn each_code_has_its_class_and_its_next_step() {
             1,
         ),
         (400, "NeverHeardOf", "x", CloudErrorClass::Refused, 1),
-        (500, "NeverHeardOf", "x", CloudErrorClass::Transient, 1),
-        (500, "InternalError", "x", CloudErrorClass::Transient, 1),
+        // The same call again: nobody knows what it has done.
+        (500, "NeverHeardOf", "x", CloudErrorClass::OutcomeUnknown, 1),
+        (
+            500,
+            "InternalError",
+            "x",
+            CloudErrorClass::OutcomeUnknown,
+            1,
+        ),
+        (
+            400,
+            "InvalidKeyPair.NotFound",
+            "x",
+            CloudErrorClass::Transient,
+            1,
+        ),
         (
             400,
             "IdempotentInstanceTerminated",
@@ -313,7 +289,13 @@ pub(super) async fn each_code_has_its_class_and_its_next_step() {
         let stage = with(vec![injection]).await;
         assert_eq!(class_of(&stage).await, class, "{code}");
         let tried = subnets_tried(&stage);
-        assert_eq!(tried.len(), n_subnets, "{code}: {tried:?}");
+        let subnets: BTreeSet<&String> = tried.iter().collect();
+        assert_eq!(subnets.len(), n_subnets, "{code}: {tried:?}");
+        let n_calls = match class {
+            CloudErrorClass::OutcomeUnknown => 3,
+            _ => n_subnets,
+        };
+        assert_eq!(tried.len(), n_calls, "{code}: {tried:?}");
     }
 }
 
@@ -483,37 +465,6 @@ pub(super) async fn a_lack_is_remembered_for_the_zone_and_the_type() {
     );
 }
 
-/// Facts E13.
-pub(super) async fn success_without_an_instance_is_asked_about_again() {
-    let stage = with(vec![Injection::next("RunInstances", Bad::NoInstance)]).await;
-    let made = stage.create("m5.small", "s").await.expect("an instance");
-    assert_eq!(stage.alive(), [(made.id, "s".to_owned())]);
-    let tokens: BTreeSet<String> = stage
-        .forms("RunInstances")
-        .iter()
-        .map(|f| f["ClientToken"].clone())
-        .collect();
-    assert_eq!(tokens.len(), 1, "the same token both times");
-}
-
-pub(super) async fn answers_that_are_cut_off_or_not_ec2s_are_asked_about_again() {
-    for bad in [Bad::CutOff, Bad::BadGateway] {
-        let stage = with(vec![Injection::next("RunInstances", bad)]).await;
-        let made = stage.create("m5.small", "s").await.expect("an instance");
-        assert_eq!(stage.alive(), [(made.id, "s".to_owned())]);
-    }
-}
-
-/// A proxy that gave up waiting says nothing of what EC2 did, with whatever status it does.
-pub(super) async fn a_proxys_timeout_is_no_refusal() {
-    for status in [408, 499, 504] {
-        let stage = with(vec![Injection::next("RunInstances", Bad::GaveUp(status))]).await;
-        let made = stage.create("m5.small", "s").await.expect("an instance");
-        assert_eq!(stage.alive(), [(made.id, "s".to_owned())], "{status}");
-        assert_eq!(subnets_tried(&stage).len(), 2, "{status}");
-    }
-}
-
 /// A proxy on the way may answer in HTML, and be believed by nobody.
 pub(super) async fn an_answer_that_is_not_ec2s_is_no_answer() {
     let stage = with(vec![Injection::next("RunInstances", Bad::NotEc2)]).await;
@@ -557,13 +508,6 @@ pub(super) async fn a_list_that_is_cut_off_is_an_error() {
     let error = stage.list().await.expect_err("an error");
     assert!(error.contains("cut off"), "{error}");
     assert_eq!(stage.list().await.expect("a list").len(), 1);
-}
-
-pub(super) async fn a_create_that_was_carried_out_late_makes_one_instance() {
-    let stage = with(vec![Injection::next("RunInstances", Bad::Late(100))]).await;
-    let made = stage.create("m5.small", "s").await.expect("an instance");
-    stage.carried_out().await;
-    assert_eq!(stage.alive(), [(made.id, "s".to_owned())]);
 }
 
 pub(super) async fn an_order_whose_instance_has_ended_is_told_as_passing() {
@@ -611,6 +555,40 @@ pub(super) async fn without_the_permission_to_describe_subnets_each_counts_as_a_
         subnets_tried(&stage),
         ["subnet-a1", "subnet-a2", "subnet-b1"]
     );
+}
+
+/// Those that begin while the zones are asked for do not take each subnet for a zone.
+pub(super) async fn creates_beside_the_first_wait_for_the_zones() {
+    let setup = Setup::default().ec2(|s| {
+        s.injections = vec![Injection::next("DescribeSubnets", Bad::Slow(300))];
+        let sold_out = ("m5.small".to_owned(), "lab-1a".to_owned());
+        s.sold_out = [sold_out].into();
+    });
+    let stage = setup.start().await;
+    let creates = ["s1", "s2", "s3"].map(|secret| stage.create("m5.small", secret));
+    for made in futures_util::future::join_all(creates).await {
+        made.expect("an instance");
+    }
+    let tried = subnets_tried(&stage);
+    assert!(
+        !tried.iter().any(|subnet| subnet == "subnet-a2"),
+        "{tried:?}"
+    );
+    assert_eq!(stage.calls("DescribeSubnets"), 1);
+}
+
+/// Where nobody listens, it was certainly not sent. A connection that is cut may have carried the call.
+pub(super) async fn where_nobody_listens_nothing_was_sent() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let refusing = nobody.expect("a port").local_addr().expect("a port");
+    let stage = with(vec![]).await;
+    let elsewhere = stage.at(&format!("http://{refusing}")).await;
+    let error = elsewhere.create(&order("m5.small", "s")).await;
+    let error = error.expect_err("nobody there");
+    assert_eq!(error.class, CloudErrorClass::Transient, "{error}");
+    assert!(error.message.contains("not sent"), "{error}");
+    let stage = with(vec![Injection::next("RunInstances", Bad::Lost).times(3)]).await;
+    assert_eq!(class_of(&stage).await, CloudErrorClass::OutcomeUnknown);
 }
 
 /// One throttle must not hide the zones for an hour, nor one wrong id the zones of the others.

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use super::{
     checks,
     policy::allowed_actions,
-    sent::sent_to,
+    sent::{CALLED, Called, called},
     stage::{PATIENCE, TestClock, account, order},
 };
 use crate::{Ec2Driver, account::Account};
@@ -273,19 +273,24 @@ async fn the_driver_keeps_to_the_contract_on_moto() {
         image: moto.image(),
         wrong_image: AtomicBool::new(false),
     };
-    let mut report = dispatch_cloud_conformance::run(set, &hooks).await;
+    let suite = Called::default();
+    let run = dispatch_cloud_conformance::run(set, &hooks);
+    let mut report = CALLED.scope(Arc::clone(&suite), run).await;
     let again = "destroying_again_succeeds";
     report.passed.retain(|name| *name != again);
     report.cannot_show.push((
         again,
         "moto fails the second end of an instance with a network interface".to_owned(),
     ));
-    let scoped = |check| MOTO.scope(Arc::clone(&moto), check);
+    let scoped = |check| {
+        let on_moto = MOTO.scope(Arc::clone(&moto), check);
+        CALLED.scope(Arc::clone(&suite), on_moto)
+    };
     checks::run_all(&mut report, |check| check.moto, scoped).await;
     report.tell("ec2", "moto");
     assert_eq!(report.failed, [], "{report}");
     assert!(report.passed.len() >= 25, "{}", report.passed.len());
-    assert_eq!(sent_to(|host| host == moto.address), allowed_actions());
+    assert_eq!(called(&suite), allowed_actions());
     let states: BTreeSet<String> = moto
         .texts("Action=DescribeInstances", "name")
         .into_iter()

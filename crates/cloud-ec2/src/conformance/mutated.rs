@@ -7,7 +7,7 @@ use super::{
 use crate::mutants::Mutant;
 
 /// Each mutant, the check that is there for it, and what that says: it must not fail for another reason.
-const MUTANTS: [(Mutant, &str, &str); 10] = [
+const MUTANTS: [(Mutant, &str, &str); 12] = [
     (
         Mutant::NoToken,
         "a_lost_answer_makes_no_second_instance",
@@ -17,6 +17,16 @@ const MUTANTS: [(Mutant, &str, &str); 10] = [
         Mutant::NextSubnetAfterTimeout,
         "after_an_unknown_outcome_no_other_subnet_is_tried",
         r#"["subnet-a1", "subnet-b1", "#,
+    ),
+    (
+        Mutant::AnyRefusalSettles,
+        "an_answer_that_says_nothing_of_a_lost_create_leaves_it_unknown",
+        "is alive, and the create says",
+    ),
+    (
+        Mutant::FaultIsRefusal,
+        "a_create_that_ec2_says_has_failed_is_asked_about_again",
+        "is alive, and the create says",
     ),
     (
         Mutant::OneTokenForAllSubnets,

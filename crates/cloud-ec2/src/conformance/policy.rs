@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use dispatch_lab_net::actions_of_policy;
 use dispatch_model::InstanceId;
 use serde_json::Value;
 
@@ -16,13 +17,40 @@ fn document() -> String {
     std::fs::read_to_string(path).expect("docs/ec2.md")
 }
 
+/// The JSON blocks of the documentation: the policy, and the statements for encrypted volumes.
+fn blocks() -> [Value; 2] {
+    let document = document();
+    let mut blocks = document.split("```json").skip(1).map(|block| {
+        let (json, _) = block.split_once("```").expect("its end");
+        serde_json::from_str(json).expect("JSON")
+    });
+    let mut next = || blocks.next().expect("a block");
+    [next(), next()]
+}
+
 /// The statements of the policy in the documentation.
 fn statements() -> Vec<Value> {
-    let document = document();
-    let json = document.split("```json").nth(1).expect("a policy");
-    let json = json.split("```").next().expect("its end");
-    let policy: Value = serde_json::from_str(json).expect("JSON");
+    let [policy, _] = blocks();
     policy["Statement"].as_array().expect("statements").clone()
+}
+
+/// The values of `StringLike` for this key, for a dispatcher whose set is this.
+fn patterns(statement: &Value, key: &str, set: &str) -> Vec<String> {
+    let values = statement["Condition"]["StringLike"][key].as_array();
+    let values = values.into_iter().flatten().filter_map(Value::as_str);
+    values
+        .map(|value| value.replace("YOUR-SET-ID", set))
+        .collect()
+}
+
+/// As IAM's `StringLike` takes them, as far as the documentation uses it.
+fn is_like(value: &str, patterns: &[String]) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => value.starts_with(start),
+            None => value == pattern,
+        })
 }
 
 /// The actions of a statement.
@@ -67,13 +95,17 @@ async fn the_conditions_of_the_policy_are_met_by_what_is_made() {
     stage.create("m5.spot", "s").await.expect("an instance");
     let made = tags_of(&stage.forms("RunInstances"));
     let import = &stage.forms("ImportKeyPair")[0];
-    let statements = statements();
-    for statement in &statements {
+    let mut n_conditions = 0;
+    for statement in &statements() {
         let text = |pointer: &str| statement.pointer(pointer).and_then(Value::as_str);
         let condition = statement["Condition"].to_string();
         for action in actions(statement) {
             match action {
                 "ec2:TerminateInstances" => assert!(condition.contains("aws:ResourceTag/")),
+                "iam:PassRole" => assert_eq!(
+                    text("/Condition/StringEquals/iam:PassedToService"),
+                    Some("ec2.amazonaws.com")
+                ),
                 "ec2:CreateTags" => assert!(
                     condition.contains("aws:ResourceTag/")
                         || condition.contains("ec2:CreateAction")
@@ -95,16 +127,51 @@ async fn the_conditions_of_the_policy_are_met_by_what_is_made() {
                 _ => {}
             }
         }
-        if let Some(null) = statement
-            .pointer("/Condition/Null")
-            .and_then(Value::as_object)
-        {
-            for key in null.keys() {
-                let (_, tag) = key.split_once("Tag/").expect("a tag");
-                assert!(made["instance"].contains(tag), "{tag}: {made:?}");
+        let conditions = statement["Condition"]["StringLike"].as_object();
+        for key in conditions.into_iter().flat_map(|all| all.keys()) {
+            let (_, tag) = key.split_once("Tag/").expect("a tag");
+            assert!(made["instance"].contains(tag), "{tag}: {made:?}");
+            let patterns = patterns(statement, key, "conformance");
+            let of_instance = &stage.list_tags().await[tag];
+            for set in [of_instance, "cloudtest", "conformance-x-1"] {
+                assert!(is_like(set, &patterns), "{set}: {patterns:?}");
             }
+            // Another cluster's, in the same account.
+            assert!(!is_like("another", &patterns), "{patterns:?}");
+            n_conditions += 1;
         }
     }
+    assert_eq!(
+        n_conditions, 2,
+        "what is made, and what is ended and tagged"
+    );
+}
+
+/// EC2 uses the key in the dispatcher's name; the dispatcher never calls KMS, so these actions are in no suite's calls.
+#[test]
+fn the_statements_for_encrypted_volumes_are_for_ec2_alone() {
+    let [_, encrypted] = blocks();
+    let mut all = BTreeSet::new();
+    for statement in encrypted.as_array().expect("statements") {
+        let service = &statement["Condition"]["StringLike"]["kms:ViaService"];
+        assert_eq!(service, "ec2.*.amazonaws.com", "{statement}");
+        for action in actions(statement) {
+            let is_grant = action == "kms:CreateGrant";
+            let bounded = &statement["Condition"]["Bool"]["kms:GrantIsForAWSResource"];
+            assert_eq!(is_grant, bounded == "true", "{statement}");
+            all.insert(action.to_owned());
+        }
+    }
+    let expected = [
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:GenerateDataKeyWithoutPlaintext",
+        "kms:ReEncryptFrom",
+        "kms:ReEncryptTo",
+    ];
+    assert_eq!(all, expected.map(str::to_owned).into());
+    assert!(allowed().is_disjoint(&all));
 }
 
 #[test]
@@ -122,6 +189,11 @@ pub(super) fn allowed_actions() -> BTreeSet<String> {
     let mut actions = allowed();
     actions.remove("iam:PassRole");
     actions
+}
+
+/// The same as EC2 names them: every stage grants these and no others.
+pub(super) fn granted() -> BTreeSet<String> {
+    actions_of_policy(&document())
 }
 
 /// Every action is in fact called in the course of an instance's life, and no other.

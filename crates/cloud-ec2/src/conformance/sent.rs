@@ -1,8 +1,8 @@
-//! Which actions were called where, read from the requests themselves.
+//! Which actions were called where and by which suite, read from the requests themselves.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use aws_sdk_ec2::{
@@ -14,6 +14,19 @@ use aws_sdk_ec2::{
 
 /// How often each action was sent, by the address.
 static SENT: Mutex<BTreeMap<String, BTreeMap<String, usize>>> = Mutex::new(BTreeMap::new());
+
+/// The actions that one suite has called, and nothing else in this process.
+pub(super) type Called = Arc<Mutex<BTreeSet<String>>>;
+
+tokio::task_local! {
+    /// Where the suite at work writes down what it calls.
+    pub(super) static CALLED: Called;
+}
+
+/// What was written down, as an IAM policy names it.
+pub(super) fn called(by: &Called) -> BTreeSet<String> {
+    by.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// Writes down every request of every driver in these tests.
 #[derive(Debug)]
@@ -38,19 +51,17 @@ impl Intercept for Recorder {
             .unwrap_or_default();
         let (_, rest) = request.uri().split_once("://").unwrap_or_default();
         let host = rest.split('/').next().unwrap_or_default();
+        let of_suite = CALLED.try_with(|called| {
+            let mut called = called.lock().unwrap_or_else(PoisonError::into_inner);
+            called.insert(format!("ec2:{action}"));
+        });
+        // What is called outside of the suites is nobody's.
+        let _ = of_suite;
         let mut sent = SENT.lock().unwrap_or_else(PoisonError::into_inner);
         let there = sent.entry(host.to_owned()).or_default();
         *there.entry(action.to_owned()).or_default() += 1;
         Ok(())
     }
-}
-
-/// The actions that were sent to addresses of this kind, as an IAM policy names them.
-pub(super) fn sent_to(is_there: impl Fn(&str) -> bool) -> BTreeSet<String> {
-    let sent = SENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let there = sent.iter().filter(|(host, _)| is_there(host));
-    let actions = there.flat_map(|(_, actions)| actions.keys());
-    actions.map(|action| format!("ec2:{action}")).collect()
 }
 
 /// How often this action was sent to the service at this URL.

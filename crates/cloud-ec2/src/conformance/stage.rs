@@ -17,6 +17,7 @@ use dispatch_lab_net::{
 use dispatch_model::{Gpu, InstanceId, InstanceSecret, InstanceType, PricePoint, Time};
 use serde_json::{Value, json};
 
+use super::policy::granted;
 use crate::{Ec2Driver, account::Account, mutants::Mutant};
 
 /// The other half of the credentials in tests.
@@ -87,6 +88,7 @@ impl Default for Setup {
             seed: 1,
             ec2: Ec2Settings {
                 subnets: subnets(),
+                granted: Some(granted()),
                 ..Ec2Settings::default()
             },
             parameters: json!({"SubnetID": ["subnet-a1", "subnet-a2", "subnet-b1"], "SecurityGroupIDs": ["sg-1"]}),
@@ -251,6 +253,19 @@ impl Stage {
             .list(&ours)
             .await
             .map_err(|error| error.to_string())
+    }
+
+    /// The tags of the one instance that is listed.
+    pub(super) async fn list_tags(&self) -> Tags {
+        let listed = self.account.list(&Tags::new()).await.expect("a list");
+        assert_eq!(listed.len(), 1);
+        listed[0].tags.clone()
+    }
+
+    /// The driver with another endpoint.
+    pub(super) async fn at(&self, endpoint: &str) -> Account {
+        let driver = Ec2Driver::at(endpoint);
+        account(&driver, &self.parameters, None, &self.clock).await
     }
 
     /// The driver of the process after this one, which remembers nothing.

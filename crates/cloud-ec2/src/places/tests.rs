@@ -45,7 +45,7 @@ fn check(mut places: Places, script: &str, expected: Expect) {
                     .map(|s| s.unwrap_or("-".into()))
                     .collect::<Vec<_>>()
                     .join(" "),
-                Err(message) => format!("none: {message}"),
+                Err(known) => format!("none: {}", known.message),
             });
         } else if let Some((name, subnet)) = word.split_once('+') {
             places.worked(&wish(name), Some(subnet));
@@ -66,6 +66,7 @@ fn check(mut places: Places, script: &str, expected: Expect) {
                 zone,
                 reach,
                 launched: Some(10),
+                class: CloudErrorClass::Refused,
                 why: "died",
             };
             places.died(&wish(name), &death, now);
@@ -76,6 +77,7 @@ fn check(mut places: Places, script: &str, expected: Expect) {
                 zone,
                 reach: Some(Reach::TypeInZone),
                 launched: None,
+                class: CloudErrorClass::Refused,
                 why: "taken back",
             };
             places.died(&wish(name), &death, now);
@@ -249,4 +251,34 @@ fn without_subnets_ec2_chooses() {
         -
         -"#]],
     );
+}
+
+/// A type whose instances die of what reaches further, or of what will not pass, is refused as that.
+#[test]
+fn what_a_type_is_held_for_is_told_in_its_own_class() {
+    let group = CloudErrorClass::Capacity(CapacityScope::QuotaGroup("p5".to_owned()));
+    for (class, expected) in [
+        (CloudErrorClass::Refused, CloudErrorClass::Refused),
+        (CloudErrorClass::Quota, CloudErrorClass::Quota),
+        (group.clone(), group),
+        (CloudErrorClass::Transient, LOCAL),
+    ] {
+        for subnets in [vec!["a1".to_owned()], vec![]] {
+            let mut places = Places::new(subnets);
+            let death = Death {
+                subnet: None,
+                zone: "a",
+                reach: None,
+                launched: Some(10),
+                class: class.clone(),
+                why: "died",
+            };
+            for _ in 0..DEATHS_MAX {
+                assert!(places.route(&wish("m"), Time::ZERO).is_ok());
+                places.died(&wish("m"), &death, Time::ZERO);
+            }
+            let known = places.route(&wish("m"), Time::ZERO).expect_err("held");
+            assert_eq!(known.class, expected);
+        }
+    }
 }

@@ -23,6 +23,8 @@ pub(super) struct Fake {
     /// Lists fail from this one on, counted from 0.
     pub(super) lists_fail_from: Option<usize>,
     pub(super) create_answers_never: bool,
+    /// Creates are answered with this, and carried out all the same.
+    pub(super) create_says: Option<CloudErrorClass>,
     /// How long a new instance stays out of the list.
     pub(super) appears_after: Duration,
     pub(super) has_address: bool,
@@ -41,6 +43,7 @@ impl Default for Fake {
             destroys_needed: 1,
             lists_fail_from: None,
             create_answers_never: false,
+            create_says: None,
             appears_after: Duration::ZERO,
             has_address: true,
             loses_tag: None,
@@ -114,6 +117,9 @@ impl InstanceSet for Fake {
         self.state().rows.insert(id, (row.clone(), shown_at, 0));
         if self.create_answers_never {
             std::future::pending::<()>().await;
+        }
+        if let Some(class) = &self.create_says {
+            return Err(CloudError::new(class.clone(), "not today"));
         }
         Ok(row)
     }

@@ -1,6 +1,6 @@
 //! The account: what was made beside the instances themselves, and which call goes where.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dispatch_lab::{
     Now, When, World,
@@ -58,7 +58,11 @@ pub(super) struct Account {
     pub(super) late: Vec<Late>,
     pub(super) calls: BTreeMap<String, (u64, u64)>,
     pub(super) forms: Vec<BTreeMap<String, String>>,
+    /// How often each kind of fault has struck.
+    pub(super) struck: BTreeMap<&'static str, u64>,
     buckets: Buckets,
+    /// What the buckets fill by, if not by the lab's own time.
+    pub(super) bucket_clock: Option<Arc<dyn Fn() -> u64 + Send + Sync>>,
     luck: u64,
 }
 
@@ -72,7 +76,9 @@ impl Account {
             late: Vec::new(),
             calls: BTreeMap::new(),
             forms: Vec::new(),
+            struck: BTreeMap::new(),
             buckets: Buckets::default(),
+            bucket_clock: None,
             luck: seed.wrapping_mul(2).wrapping_add(1),
         }
     }
@@ -91,11 +97,15 @@ impl Account {
             let words = "Request limit exceeded.".to_owned();
             return refused((503, "RequestLimitExceeded", words));
         }
-        if self.settings.forbidden.contains(action) {
+        let is_granted = (self.settings.granted.as_ref()).is_none_or(|all| all.contains(action));
+        if self.settings.forbidden.contains(action) || !is_granted {
             let words = "You are not authorized to perform this operation.".to_owned();
             return refused((403, "UnauthorizedOperation", words));
         }
         let bad = self.injected(form).or_else(|| self.drawn(action));
+        if let Some(bad) = &bad {
+            *self.struck.entry(bad.name()).or_default() += 1;
+        }
         match &bad {
             Some(Bad::Refused(status, code, message)) => {
                 return xml(*status, show::error(code, message), When::After(0));
@@ -137,6 +147,11 @@ impl Account {
                 content_type: "text/html",
                 ..xml(status, "<html><body>Gave up</body></html>".to_owned(), when)
             },
+            Some(Bad::CarriedOutBut(status, code)) => {
+                let words = "An internal error has occurred";
+                xml(status, show::error(&code, words), when)
+            }
+            Some(Bad::Slow(ms)) => xml(200, document, When::After(ms)),
             Some(Bad::Silent) => xml(200, document, When::Never),
             Some(Bad::CutOff) => {
                 let half = document.len() / 2;
@@ -302,9 +317,11 @@ impl Account {
         };
         let filtered = !form.filters().is_empty() || form.get("InstanceId.1").is_some();
         let taken = self.settings.taken_by_others;
-        !self
-            .buckets
-            .lets(form.action(), filtered, speed, taken, now.ms)
+        let now_ms = match &self.bucket_clock {
+            Some(clock) => clock(),
+            None => (now.ms as f64 * speed) as u64,
+        };
+        !self.buckets.lets(form.action(), filtered, taken, now_ms)
     }
 
     fn injected(&mut self, form: &Form) -> Option<Bad> {
@@ -330,10 +347,22 @@ impl Account {
             return None;
         }
         let (late, lost) = (self.settings.late_rate, self.settings.lost_rate);
+        let failed = self.settings.failed_rate;
         if self.draw() < late {
             Some(Bad::Late(50))
+        } else if self.draw() < lost {
+            Some(Bad::Lost)
         } else {
-            (self.draw() < lost).then_some(Bad::Lost)
+            let denied = self.settings.denied_rate;
+            if failed > 0.0 && self.draw() < failed {
+                Some(Bad::CarriedOutBut(500, "InternalError".to_owned()))
+            } else if denied > 0.0 && self.draw() < denied {
+                let words = "You are not authorized to perform this operation.";
+                let code = "UnauthorizedOperation".to_owned();
+                Some(Bad::Refused(403, code, words.to_owned()))
+            } else {
+                None
+            }
         }
     }
 

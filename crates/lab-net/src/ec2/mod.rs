@@ -5,6 +5,7 @@ mod account;
 mod buckets;
 mod create;
 mod form;
+mod policy;
 mod settings;
 mod show;
 mod volumes;
@@ -24,6 +25,7 @@ use crate::{LabHandle, fleet::Shared, http as server, http::Reply};
 
 use account::Account;
 use form::Form;
+pub use policy::actions_of_policy;
 pub use settings::{Bad, Ec2Settings, Injection, Subnet};
 pub use volumes::Volume;
 
@@ -70,6 +72,16 @@ impl Ec2Api {
     /// How often each action was called, and how many of these calls were throttled.
     pub fn calls(&self) -> BTreeMap<String, (u64, u64)> {
         self.account().calls.clone()
+    }
+
+    /// How often each kind of fault has struck that these settings bring about.
+    pub fn struck(&self) -> BTreeMap<&'static str, u64> {
+        self.account().struck.clone()
+    }
+
+    /// Lets the buckets fill by this clock, ms, rather than by the lab's own.
+    pub fn fill_buckets_by(&self, clock: impl Fn() -> u64 + Send + Sync + 'static) {
+        self.account().bucket_clock = Some(Arc::new(clock));
     }
 
     /// The form of every call so far, in order.

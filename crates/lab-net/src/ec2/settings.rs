@@ -39,12 +39,35 @@ pub enum Bad {
     NoInstance,
     /// Something on the way answers 502 in HTML.
     BadGateway,
+    /// It is carried out, and answered as if it had failed: HTTP status and code.
+    CarriedOutBut(u16, String),
     /// It is carried out; something on the way gives up waiting and answers with this status, in HTML.
     GaveUp(u16),
     /// Something on the way answers 200 in HTML, as a proxy that wants a password does; nothing is carried out.
     NotEc2,
+    /// It is carried out; the answer comes so many ms later.
+    Slow(u64),
     /// It is carried out; no answer comes, and the connection stays open.
     Silent,
+}
+
+impl Bad {
+    /// Its kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Bad::Refused(..) => "refused",
+            Bad::Lost => "lost",
+            Bad::Late(_) => "late",
+            Bad::CutOff => "cut off",
+            Bad::NoInstance => "no instance",
+            Bad::BadGateway => "bad gateway",
+            Bad::CarriedOutBut(..) => "carried out but",
+            Bad::GaveUp(_) => "gave up",
+            Bad::NotEc2 => "not EC2",
+            Bad::Slow(_) => "slow",
+            Bad::Silent => "silent",
+        }
+    }
 }
 
 /// The next calls of an action that go wrong.
@@ -117,12 +140,19 @@ pub struct Ec2Settings {
     pub lost_rate: f64,
     /// See `lost_rate`.
     pub late_rate: f64,
+    /// Share of creates that are carried out and answered with status 500 and `InternalError`.
+    pub failed_rate: f64,
+    /// Share of creates that are refused for want of a permission before anything is looked at.
+    pub denied_rate: f64,
     /// Whether the documented buckets limit calls, and how much faster than in life they fill.
     pub bucket_speed: Option<f64>,
-    /// The share of the documented rate of RunInstances that another client of the account takes, unannounced.
+    /// The share of each bucket, and of its rate, that another client of the account takes, unannounced.
     pub taken_by_others: f64,
     /// Whether every instance also carries a tag that only AWS may set.
     pub reserved_tags: bool,
+    /// The actions that there is a permission for, as [`actions_of_policy`](super::actions_of_policy) reads them; `None`:
+    /// all.
+    pub granted: Option<BTreeSet<String>>,
     /// Actions that nobody here has the permission for.
     pub forbidden: BTreeSet<String>,
     /// What goes wrong next.
@@ -141,9 +171,12 @@ impl Default for Ec2Settings {
             dying: BTreeMap::new(),
             lost_rate: 0.0,
             late_rate: 0.0,
+            failed_rate: 0.0,
+            denied_rate: 0.0,
             bucket_speed: None,
             taken_by_others: 0.0,
             reserved_tags: false,
+            granted: None,
             forbidden: BTreeSet::new(),
             injections: Vec::new(),
         }

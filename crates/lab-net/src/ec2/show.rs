@@ -229,7 +229,7 @@ impl Account {
         ))
     }
 
-    /// Prices that change every hour, by one cent of a dollar.
+    /// Prices that change every hour, by one cent of a dollar, and are two cents higher in each further zone.
     pub(super) fn describe_prices(&self, form: &Form, world: &World, now: Now) -> String {
         let filters = form.filters();
         let values = |wanted: &str| {
@@ -246,13 +246,13 @@ impl Account {
                 .instance_type(&name, true)
                 .map_or(0.01, |t| t.price / 2.0);
             let zones: BTreeSet<&String> = self.settings.subnets.iter().map(|s| &s.zone).collect();
-            for zone in zones {
+            for (n, zone) in zones.into_iter().enumerate() {
                 for hour in 0..2_i64 {
                     let at = now.wall - jiff::SignedDuration::from_hours(hour);
                     let _ = write!(
                         items,
                         "<item><instanceType>{name}</instanceType><productDescription>Linux/UNIX</productDescription><spotPrice>{:.4}</spotPrice><timestamp>{at}</timestamp><availabilityZone>{}</availabilityZone></item>",
-                        price + 0.01 * hour as f64,
+                        price + 0.01 * hour as f64 + 0.02 * n as f64,
                         zone
                     );
                 }

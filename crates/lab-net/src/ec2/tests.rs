@@ -25,19 +25,6 @@ fn base64_is_undone() {
 }
 
 #[test]
-fn buckets_let_a_burst_pass_and_then_the_rate() {
-    let mut buckets = buckets::Buckets::default();
-    let passed = |buckets: &mut buckets::Buckets, at| {
-        (0..10)
-            .filter(|_| buckets.lets("RunInstances", true, 1.0, 0.0, at))
-            .count()
-    };
-    assert_eq!(passed(&mut buckets, 0), 5);
-    assert_eq!(passed(&mut buckets, 1000), 2);
-    assert_eq!(passed(&mut buckets, 1100), 0);
-}
-
-#[test]
 fn filters_have_wildcards_unless_a_backslash_stands_before_them() {
     for (pattern, text, expected) in [
         ("ab", "ab", true),
@@ -55,4 +42,12 @@ fn filters_have_wildcards_unless_a_backslash_stands_before_them() {
     ] {
         assert_eq!(show::matches(pattern, text), expected, "{pattern} {text}");
     }
+}
+
+#[test]
+fn the_actions_of_a_policy_are_read_from_its_document() {
+    let document = "# Words\n\n```json\n{\"Statement\": [{\"Action\": [\"ec2:RunInstances\", \"iam:PassRole\"]}, \
+                    {\"Action\": [\"ec2:CreateTags\"]}]}\n```\n\n```json\n[{\"Action\": [\"kms:Decrypt\"]}]\n```\n";
+    let actions: Vec<String> = actions_of_policy(document).into_iter().collect();
+    assert_eq!(actions, ["CreateTags", "RunInstances"]);
 }

@@ -602,3 +602,49 @@ fn nothing_is_switched_unless_it_was_asked_for() {
         "#]],
     );
 }
+
+/// It may be fresh, and lists are not believed about those: nothing more is started there all the same.
+#[test]
+fn what_is_ending_is_gone_at_once_and_counted_when_the_reason_comes() {
+    check_with(
+        with_fallback(),
+        "
+        0    listed i-1:spot:10.0.0.1
+        0    probed w1 ok c1
+        1    died i-1 unsaid
+        1    show
+        2    died i-1 unsaid
+        3    died i-1 taken-back
+        3    show
+        4    died i-1 taken-back
+        ",
+        expect![[r#"
+            0.000s listed i-1:spot:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            0.000s probed w1 ok c1
+                w1 c1 alive, found
+                w1 boot Success
+                w1 unknown -> running: passed its probes
+              > watch w1 [c1]
+            1.000s died i-1 unsaid
+                w1 c1 ended (InstanceGone)
+                w1 gone, was running, shutdown took None
+              > detach w1
+            1.000s show
+                c1 on w1: Exited { at: 1.000s }
+                  the container's instance i-1 (spot) has ended, and the cloud does not say why
+                limit Some(8)
+            2.000s died i-1 unsaid
+            3.000s died i-1 taken-back
+                w1 died (spot interruption): Server.Reason: words
+            3.000s show
+                c1 on w1: Exited { at: 1.000s }
+                  the container's instance i-1 (spot) was a spot instance and the cloud took it back: Server.Reason: words
+                limit Some(8)
+            4.000s died i-1 taken-back
+        "#]],
+    );
+}

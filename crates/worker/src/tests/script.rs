@@ -334,7 +334,10 @@ impl Script {
                     _ => EndCause::Other,
                 },
                 class: words.get(3).map(|word| cloud_failure(word).class),
-                reason: "Server.Reason: words".to_owned(),
+                reason: match words[2] {
+                    "unsaid" => String::new(),
+                    _ => "Server.Reason: words".to_owned(),
+                },
             }),
             "groups" => Event::QuotaGroups(
                 words[1..]
