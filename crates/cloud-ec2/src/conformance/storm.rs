@@ -60,11 +60,18 @@ async fn drivers_that_forget_what_may_have_been_made_are_found_out_by_the_storm(
         (Mutant::AnyRefusalSettles, "was told as not made"),
         (Mutant::FaultIsRefusal, "was told as not made"),
     ] {
-        let storms = join_all((0..8).map(one_seed));
-        let weathered = MUTANT.scope(mutant, storms).await;
-        let breaches: Vec<String> = weathered.into_iter().flat_map(|one| one.breaches).collect();
-        let found = breaches.iter().any(|words| words.contains(breach));
-        assert!(found, "{mutant:?}: {breaches:?}");
+        let mut found = false;
+        for seed in 0..12 {
+            let weathered = MUTANT.scope(mutant, one_seed(seed)).await;
+            found |= weathered
+                .breaches
+                .iter()
+                .any(|words| words.contains(breach));
+            if found {
+                break;
+            }
+        }
+        assert!(found, "{mutant:?} weathers 12 storms");
     }
 }
 
