@@ -58,6 +58,7 @@ mod tests {
             price: 0.1,
             preemptible: false,
             gpu: Gpu::default(),
+            image: None,
         }
     }
 
