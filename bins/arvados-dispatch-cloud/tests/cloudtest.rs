@@ -215,14 +215,20 @@ async fn the_key_is_deployed_if_it_is_to_be_and_the_set_is_a_neutral_one() {
 #[cfg(feature = "ec2")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_subnet_of_an_ec2_account_is_tried_out() {
-    use dispatch_lab_net::{Ec2Settings, Subnet};
+    use dispatch_lab_net::{Ec2Settings, Subnet, actions_of_policy};
 
     let lab = lab().await;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ec2.md");
+    let document = std::fs::read_to_string(path).expect("docs/ec2.md");
+    let mut policy = actions_of_policy(&document);
+    // Nothing here is a spot instance.
+    policy.remove("DescribeSpotPriceHistory");
     let settings = Ec2Settings {
         subnets: vec![
             Subnet::new("subnet-a1", "lab-1a"),
             Subnet::new("subnet-b1", "lab-1b"),
         ],
+        granted: Some(policy.clone()),
         ..Ec2Settings::default()
     };
     let ec2 = lab.serve_ec2(settings).await.expect("an EC2 API");
@@ -260,6 +266,9 @@ async fn each_subnet_of_an_ec2_account_is_tried_out() {
         "{said}"
     );
     assert_eq!(alive(&lab), 0, "{said}");
+    // With no other permission, and with each of them.
+    let called: BTreeSet<String> = ec2.calls().into_keys().collect();
+    assert_eq!(called, policy);
 }
 
 /// The lab's configuration for its Azure API, and where that is.

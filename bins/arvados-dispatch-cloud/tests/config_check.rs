@@ -145,6 +145,13 @@ fn added_scratch_on_volumes_that_ec2_would_not_make_is_an_error_of_both() {
     let host = Host::new();
     let config = host.configure("one.pem", "one-key.pem", "");
     let text = fs::read_to_string(&config).expect("written");
+    let key = host.path("dispatch-key").display().to_string();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f", &key])
+        .status();
+    assert!(made.expect("ssh-keygen").success());
+    let with_key = format!("Containers: {{DispatchPrivateKey: \"file://{key}\", ");
+    let text = text.replace("Containers: {", &with_key);
     for (volume_type, scratch, remedy) in [
         ("io1", "AddedScratch: 50GB", "write gp3"),
         ("st1", "AddedScratch: 50GB", "raise it, or write gp3"),

@@ -1,6 +1,9 @@
 //! A cluster's day on EC2.
 
-use dispatch_lab_net::world::{Span, faults::Level, world::Submission};
+use dispatch_lab_net::{
+    Bad, Injection,
+    world::{Span, faults::Level, world::Submission},
+};
 
 use crate::support::{Rig, container, eventually};
 
@@ -13,14 +16,25 @@ async fn a_hundred_containers_of_mixed_sizes_run_to_the_end_while_ec2_and_the_in
         order.lab.settings.runner.run_ms = Span::between(200, 2_000);
         order.ec2.lost_rate = 0.1;
         order.ec2.late_rate = 0.1;
+        order.ec2.failed_rate = 0.1;
         order.ec2.unknown_ms = 300;
+        // By luck some may stay away: each strikes once for certain.
+        let create = |bad| Injection::next("RunInstances", bad).after(1);
+        let unknown = "InvalidInstanceID.NotFound";
+        let unknown = Bad::Refused(400, unknown.to_owned(), "it does not exist".to_owned());
+        order.ec2.injections = vec![
+            create(Bad::Lost),
+            create(Bad::Late(50)),
+            create(Bad::CarriedOutBut(500, "InternalError".to_owned())),
+            Injection::next("TerminateInstances", unknown).times(2),
+        ];
         order.ec2.page = 5;
         order.ec2.empty_tokens = true;
         order.ec2.reserved_tags = true;
         order.ec2.bucket_speed = Some(1.0);
+        order.ec2.taken_by_others = 0.5;
         let sold_out = ("lab.4".to_owned(), "lab-1a".to_owned());
         order.ec2.sold_out = [sold_out].into();
-        order.vms("MaxInstances", "40");
         // Disk that is added counts as volumes.
         order.edit = Box::new(|text| text.replace("IncludedScratch:", "AddedScratch:"));
     })
@@ -30,7 +44,24 @@ async fn a_hundred_containers_of_mixed_sizes_run_to_the_end_while_ec2_and_the_in
     }
     let report = rig.all_is_done().await;
     assert_eq!(report.submitted, 100);
-    assert!(report.complete >= 90, "{report:?}");
+    // All but those that the faults have doomed, which the lab knows.
+    let expected = report.submitted - (report.doomed - report.doomed_but_complete);
+    assert_eq!(report.complete, expected, "{report:?}");
+    let struck = rig.ec2.struck();
+    for fault in [
+        "lost",
+        "late",
+        "carried out but",
+        "refused",
+        "InsufficientInstanceCapacity",
+        "RequestLimitExceeded",
+        "another page",
+        "empty token",
+    ] {
+        assert!(struck.contains_key(fault), "no {fault}: {struck:?}");
+    }
+    let faults = &report.kinds_of_faults;
+    assert!(faults.len() >= 3, "the instances misbehaved: {faults:?}");
     assert!(rig.living().is_empty());
     // One from the image and one of added scratch for each instance.
     assert_eq!(rig.ec2.volumes(), [], "no volume is left");

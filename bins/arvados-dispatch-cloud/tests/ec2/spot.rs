@@ -1,12 +1,14 @@
 //! Spot instances that EC2 takes back (facts K34).
 
+use std::collections::BTreeSet;
+
 use dispatch_lab_net::{
     Heard, Subnet,
     world::{settings::InstanceType, world::Submission},
 };
 use serde_json::{Value, json};
 
-use crate::support::{Order, Rig, container, eventually};
+use crate::support::{Order, Rig, container, eventually, policy};
 
 /// Beside the types of the lab, a spot type of four cores; all in one zone, where one interruption after the other
 /// strikes.
@@ -24,6 +26,9 @@ fn with_spot(order: &mut Order) {
     });
 }
 
+/// What a runner writes when it sees that its instance will be taken back.
+const NOTICE: &str = "Cloud provider indicates that this instance will be taken back";
+
 fn preemptible(run_ms: u64) -> Submission {
     let mut submission = container(4, run_ms);
     let parameters =
@@ -36,6 +41,13 @@ fn preemptible(run_ms: u64) -> Submission {
 async fn run_and_take_back(rig: &Rig) -> (String, String) {
     let uuid = rig.submit(&preemptible(60_000));
     eventually("it runs on spot", || rig.state(&uuid) == "Running").await;
+    // Runners see it coming, and say so.
+    eventually("the runner's notice is taken", || {
+        let notice = json!({"runtime_status": {"preemptionNotice": NOTICE, "warning": "w"}});
+        rig.lab
+            .world(|world, now| world.runner_writes(&uuid, notice, now))
+    })
+    .await;
     let living = rig.living();
     let instance = living.iter().find(|(_, (_, spot))| *spot);
     let instance = instance.expect("a spot instance").0.clone();
@@ -57,8 +69,12 @@ async fn interruptions_are_told_to_owners_and_switch_a_type_to_its_twin_and_back
         let (uuid, instance) = run_and_take_back(&rig).await;
         let status = rig.lab.world(|world, _| {
             let container = &world.containers().containers()[&uuid];
-            container.attribute("runtime_status")["error"].to_string()
+            container.attribute("runtime_status").clone()
         });
+        // Merged with what the runner has said.
+        assert_eq!(status["preemptionNotice"], NOTICE, "{status}");
+        assert_eq!(status["warning"], "w", "{status}");
+        let status = status["error"].to_string();
         assert!(status.contains(&instance), "{status}");
         assert!(status.contains("took it back"), "{status}");
         assert!(
@@ -142,6 +158,25 @@ async fn runners_on_spot_instances_are_told_what_they_cost() {
         assert_eq!(told, !stdin.is_empty(), "the flag comes with data: {line}");
     }
     eventually("it ran", || rig.state(&uuid) == "Complete").await;
+}
+
+/// With all actions of the documented policy, of which every rig here grants no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_daemon_calls_exactly_the_actions_of_the_policy() {
+    let rig = Rig::start(with_spot).await;
+    let uuid = rig.submit(&preemptible(2_000));
+    eventually("it runs", || rig.state(&uuid) == "Running").await;
+    let instance = rig.living().into_keys().next().expect("an instance");
+    for behavior in ["hold", "run"] {
+        let n_tagged = || rig.ec2.calls().get("CreateTags").map_or(0, |calls| calls.0);
+        let before = n_tagged();
+        let path = format!("/arvados/v1/dispatch/instances/{behavior}?instance_id={instance}");
+        rig.management("POST", &path);
+        eventually("it is tagged", || n_tagged() > before).await;
+    }
+    rig.all_is_done().await;
+    let called: BTreeSet<String> = rig.ec2.calls().into_keys().collect();
+    assert_eq!(called, policy());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

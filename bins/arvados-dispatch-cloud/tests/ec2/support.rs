@@ -1,12 +1,12 @@
 //! A lab with an EC2 API, a configuration, and a daemon at work on it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::{Deref, DerefMut},
 };
 
 use dispatch_lab_net::{
-    Ec2Api, Ec2Settings, Lab, Subnet,
+    Ec2Api, Ec2Settings, Lab, Subnet, actions_of_policy,
     world::{Span, world::Submission},
 };
 use serde_json::Value;
@@ -16,6 +16,12 @@ use crate::{
     common::{Cluster, Prepared, hurried_cloud_vms, quick_settings, text},
     door::Door,
 };
+
+/// The actions that the documentation says are needed: every lab here grants these, and no others.
+pub(crate) fn policy() -> BTreeSet<String> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/ec2.md");
+    actions_of_policy(&std::fs::read_to_string(path).expect("docs/ec2.md"))
+}
 
 /// What to set up.
 pub(crate) struct Order {
@@ -49,6 +55,7 @@ impl Order {
                     Subnet::new("subnet-a2", "lab-1a"),
                     Subnet::new("subnet-b1", "lab-1b"),
                 ],
+                granted: Some(policy()),
                 ..Ec2Settings::default()
             },
             parameters: text(&[
@@ -155,6 +162,16 @@ impl Rig {
                 })
                 .collect()
         })
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let called: BTreeSet<String> = self.ec2.calls().into_keys().collect();
+        if !std::thread::panicking() {
+            let policy = policy();
+            assert!(called.is_subset(&policy), "{called:?} and {policy:?}");
+        }
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) struct Account {
     pub(super) late: Vec<Late>,
     pub(super) calls: BTreeMap<String, (u64, u64)>,
     pub(super) forms: Vec<BTreeMap<String, String>>,
-    /// How often each kind of fault has struck.
+    /// How often each kind of fault has struck, and each refusal was given, by its code.
     pub(super) struck: BTreeMap<&'static str, u64>,
     buckets: Buckets,
     /// What the buckets fill by, if not by the lab's own time.
@@ -94,6 +94,7 @@ impl Account {
         count.0 += 1;
         count.1 += u64::from(throttled);
         if throttled {
+            *self.struck.entry("RequestLimitExceeded").or_default() += 1;
             let words = "Request limit exceeded.".to_owned();
             return refused((503, "RequestLimitExceeded", words));
         }
@@ -138,7 +139,10 @@ impl Account {
         }
         let (content, when) = match self.carry_out(form, world, now) {
             Ok(done) => done,
-            Err(refusal) => return refused(refusal),
+            Err(refusal) => {
+                *self.struck.entry(refusal.1).or_default() += 1;
+                return refused(refusal);
+            }
         };
         let document = show::document(action, &content);
         match bad {

@@ -74,7 +74,7 @@ impl Ec2Api {
         self.account().calls.clone()
     }
 
-    /// How often each kind of fault has struck that these settings bring about.
+    /// How often each kind of fault has struck, by the name of the kind, and each refusal was given, by its code.
     pub fn struck(&self) -> BTreeMap<&'static str, u64> {
         self.account().struck.clone()
     }

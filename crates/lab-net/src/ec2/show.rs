@@ -217,8 +217,10 @@ impl Account {
             })
             .collect();
         let token = if start + page < found.len() {
+            *self.struck.entry("another page").or_default() += 1;
             format!("<nextToken>{}</nextToken>", start + page)
         } else if self.settings.empty_tokens {
+            *self.struck.entry("empty token").or_default() += 1;
             "<nextToken></nextToken>".to_owned()
         } else {
             String::new()

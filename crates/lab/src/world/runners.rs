@@ -199,6 +199,21 @@ impl World {
         })
     }
 
+    /// The runner of this container writes this about it, as it does of its own accord; whether there is one and the API
+    /// took it.
+    pub fn runner_writes(&mut self, uuid: &str, attributes: Value, now: Now) -> bool {
+        self.advance(now);
+        let key = self.vms.iter().find_map(|(instance, vm)| {
+            let runner = vm.runners.get(uuid)?;
+            Some(Key {
+                instance: instance.clone(),
+                uuid: uuid.to_owned(),
+                pid: runner.pid,
+            })
+        });
+        key.is_some_and(|key| self.put(&key, attributes, now).status == 200)
+    }
+
     fn put(&mut self, key: &Key, attributes: Value, now: Now) -> ApiAnswer {
         let attributes = attributes.to_string();
         self.ask(key, "PUT", &[("container", &attributes)], now)
