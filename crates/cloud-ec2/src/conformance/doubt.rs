@@ -39,7 +39,7 @@ pub(super) async fn after_an_unknown_outcome_no_other_subnet_is_tried() {
         let mut setup = Setup::default()
             .parameter("SubnetID", serde_json::json!(["subnet-a1", "subnet-b1"]))
             .ec2(|s| s.injections = vec![Injection::next("RunInstances", bad).times(3)]);
-        setup.answer_within = Some(Duration::from_millis(300));
+        setup.answer_within = Some(Duration::from_secs(1));
         let stage = setup.start().await;
         let first = stage.create("m5.small", "s").await;
         let _again = stage.create("m5.small", "s").await;

@@ -490,7 +490,7 @@ pub(super) async fn a_call_without_an_answer_ends() {
         .map(|action| Injection::next(action, Bad::Silent))
         .into();
     let mut setup = Setup::default().ec2(|s| s.injections = silent);
-    setup.answer_within = Some(Duration::from_millis(300));
+    setup.answer_within = Some(Duration::from_secs(1));
     let stage = setup.start().await;
     let made = stage.create("m5.small", "s").await.expect("an instance");
     assert_eq!(stage.alive(), [(made.id, "s".to_owned())]);

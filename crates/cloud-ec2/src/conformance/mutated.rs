@@ -16,7 +16,7 @@ const MUTANTS: [(Mutant, &str, &str); 12] = [
     (
         Mutant::NextSubnetAfterTimeout,
         "after_an_unknown_outcome_no_other_subnet_is_tried",
-        r#"["subnet-a1", "subnet-b1", "#,
+        r#"["subnet-a1", "subnet-b1""#,
     ),
     (
         Mutant::AnyRefusalSettles,

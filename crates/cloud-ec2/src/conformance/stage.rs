@@ -338,7 +338,8 @@ impl Stage {
     pub(super) async fn until_listed(&self, alive: &[(InstanceId, String)], seed: u64) {
         let began = tokio::time::Instant::now();
         loop {
-            let listed = self.list().await.expect("a list");
+            // A busy machine may cut one off.
+            let listed = self.list().await.unwrap_or_default();
             let missing = |(id, _): &&(InstanceId, String)| listed.iter().all(|row| row.id != *id);
             let Some((id, _)) = alive.iter().find(missing) else {
                 return;
@@ -355,7 +356,8 @@ impl Stage {
     pub(super) async fn until(&self, what: &str, is_so: impl Fn() -> bool) {
         let began = tokio::time::Instant::now();
         loop {
-            self.list().await.expect("a list");
+            // What it shows does not matter, only that late calls are carried out with it.
+            let _ = self.list().await;
             if is_so() {
                 return;
             }

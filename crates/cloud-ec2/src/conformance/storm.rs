@@ -5,13 +5,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use dispatch_cloud::Instance;
 use dispatch_lab_net::world::Span;
 use dispatch_model::CloudErrorClass;
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::stage::{MUTANT, PATIENCE, Setup, Stage};
 use crate::mutants::Mutant;
@@ -109,11 +114,12 @@ async fn one_seed(seed: u64) -> Weathered {
     });
     let stage = setup.start().await;
     let orders = Mutex::<Orders>::default();
-    let mut all = Vec::new();
-    for n in 0..CREATES {
-        all.push(one_instance(&stage, &orders, n));
+    let lists = Lists::default();
+    let all = (0..CREATES).map(|n| one_instance(&stage, &lists, &orders, n));
+    tokio::select! {
+        _ = join_all(all) => {}
+        () = lists.keep_asking(&stage) => {}
     }
-    join_all(all).await;
     // Whatever is still under way arrives with the next calls, and every list is complete in the end.
     stage.carried_out().await;
     let alive = stage.alive();
@@ -155,7 +161,7 @@ async fn one_seed(seed: u64) -> Weathered {
 }
 
 /// Orders until one is there.
-async fn one_instance(stage: &Stage, orders: &Mutex<Orders>, n: usize) {
+async fn one_instance(stage: &Stage, lists: &Lists, orders: &Mutex<Orders>, n: usize) {
     let orders = || orders.lock().unwrap_or_else(PoisonError::into_inner);
     for turn in 0..ORDERS_MAX {
         let secret = format!("secret-{n}-{turn}");
@@ -163,7 +169,7 @@ async fn one_instance(stage: &Stage, orders: &Mutex<Orders>, n: usize) {
         let made = match stage.create("m5.small", &secret).await {
             Ok(made) => Some(made.id.as_str().to_owned()),
             Err(error) if error.class == CloudErrorClass::OutcomeUnknown => {
-                let found = shown_within_grace(stage, &secret).await;
+                let found = lists.shown_within_grace(&secret).await;
                 if found.is_none() {
                     // If it appears later still, it is adopted.
                     orders().given_up.insert(secret.clone());
@@ -183,23 +189,53 @@ async fn one_instance(stage: &Stage, orders: &Mutex<Orders>, n: usize) {
     panic!("{ORDERS_MAX} orders for one instance");
 }
 
-/// What a list shows of this order, if one does that was asked for not later than so long after its create.
-async fn shown_within_grace(stage: &Stage, secret: &str) -> Option<String> {
-    let began = tokio::time::Instant::now();
-    loop {
-        let is_last = began.elapsed() >= GRACE;
-        let listed = stage.list().await.expect("a list");
-        let carries = |tags: &BTreeMap<String, String>| {
-            tags.get("ArvadosInstanceSecret")
-                .is_some_and(|found| found == secret)
+/// What the lists show, for all orders together, as the pool asks for them.
+#[derive(Default)]
+struct Lists {
+    n_waiting: AtomicUsize,
+    /// When the latest was asked for, and the instances on it by their secrets.
+    latest: Mutex<Option<(Instant, BTreeMap<String, String>)>>,
+}
+
+impl Lists {
+    /// Goes on for ever, while anybody waits.
+    async fn keep_asking(&self, stage: &Stage) {
+        loop {
+            let asked_at = Instant::now();
+            let is_wanted = self.n_waiting.load(Ordering::SeqCst) > 0;
+            // One that fails shows nothing.
+            if is_wanted && let Ok(listed) = stage.list().await {
+                let secret = |row: &Instance| row.tags.get("ArvadosInstanceSecret").cloned();
+                let rows = listed.iter();
+                let shown = rows.filter_map(|row| Some((secret(row)?, row.id.as_str().to_owned())));
+                let latest = Some((asked_at, shown.collect()));
+                *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = latest;
+            }
+            tokio::time::sleep(Duration::from_millis(LAG_MS / 2)).await;
+        }
+    }
+
+    /// When the latest list was asked for, and what it shows of this order.
+    fn shown(&self, secret: &str) -> Option<(Instant, Option<String>)> {
+        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let (asked_at, shown) = latest.as_ref()?;
+        Some((*asked_at, shown.get(secret).cloned()))
+    }
+
+    /// What a list shows of this order, if one does that was asked for not later than so long after its create.
+    async fn shown_within_grace(&self, secret: &str) -> Option<String> {
+        let began = Instant::now();
+        self.n_waiting.fetch_add(1, Ordering::SeqCst);
+        let found = loop {
+            match self.shown(secret) {
+                Some((_, Some(id))) => break Some(id),
+                Some((at, None)) if at >= began + GRACE => break None,
+                _ => {}
+            }
+            assert!(began.elapsed() < PATIENCE, "lists take too long");
+            tokio::time::sleep(Duration::from_millis(LAG_MS / 2)).await;
         };
-        if let Some(row) = listed.iter().find(|row| carries(&row.tags)) {
-            return Some(row.id.as_str().to_owned());
-        }
-        if is_last {
-            return None;
-        }
-        assert!(began.elapsed() < PATIENCE, "lists take too long");
-        tokio::time::sleep(Duration::from_millis(LAG_MS / 2)).await;
+        self.n_waiting.fetch_sub(1, Ordering::SeqCst);
+        found
     }
 }
