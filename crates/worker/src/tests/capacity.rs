@@ -114,6 +114,7 @@ fn a_group_that_the_driver_told_of_is_held_with_all_its_types_at_its_first_refus
                 w1 creation failed: group=f (Capacity(QuotaGroup("f")), 1s)
                 hold big: capacity until 61.000s
                 hold small: capacity until 61.000s
+                hold small@rocky: capacity until 61.000s
         "#]],
     );
 }
