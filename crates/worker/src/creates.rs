@@ -15,7 +15,7 @@ use crate::{
     Action, CallId, Failure, ListedInstance, PoolNews, WorkerNews,
     desk::OpenCall,
     pool::Pool,
-    tags,
+    tags, wide,
     worker::{Worker, WorkerEvent},
 };
 
@@ -281,12 +281,13 @@ impl Pool {
         self.with_worker(id, WorkerEvent::Tick);
     }
 
-    fn create_failed(&mut self, sent: &Sent, failure: Failure, took: Duration) {
+    fn create_failed(&mut self, sent: &Sent, mut failure: Failure, took: Duration) {
         let now = self.desk.time();
         let id = sent.worker;
         let Some(worker) = self.workers.get(&id) else {
             return;
         };
+        failure.class = wide::of_one_image(failure.class, &worker.instance_type);
         // One is enough to see whether that has changed.
         if matches!(
             failure.class,

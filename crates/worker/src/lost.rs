@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use dispatch_model::{ContainerId, EndCause, InstanceType, InstanceTypeName, Time};
 
-use crate::{About, Fact, InstanceEnd, WorkerNews, pool::Pool, worker::Worker};
+use crate::{About, Fact, InstanceEnd, WorkerNews, pool::Pool, wide, worker::Worker};
 
 /// For so long clouds may still say why.
 const KEPT: Duration = Duration::from_secs(3600);
@@ -93,6 +93,7 @@ impl Pool {
         if let Some(class) = &end.class
             && lost.created
         {
+            let class = &wide::of_one_image(class.clone(), instance_type);
             let known = self.by_instance.contains_key(&end.instance);
             let others = self.by_instance.len() - usize::from(known);
             let asked_at = lost.appeared_at;

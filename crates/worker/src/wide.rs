@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use dispatch_model::{Hold, HoldCause, InstanceType, InstanceTypeName, RefusalScope, Time};
+use dispatch_model::{
+    CloudErrorClass, Hold, HoldCause, InstanceType, InstanceTypeName, RefusalScope, Time,
+};
 
 use crate::desk::growing_pause;
 
@@ -161,5 +163,19 @@ impl Refused {
 
     fn forgotten_at(&self) -> Time {
         self.others_first_until + MEMORY
+    }
+}
+
+/// What a refusal of a type with an image of its own says of others: nothing. It may be for that image, which they do not
+/// have; if it is not, they will be refused themselves.
+pub(crate) fn of_one_image(
+    class: CloudErrorClass,
+    instance_type: &InstanceType,
+) -> CloudErrorClass {
+    match class {
+        CloudErrorClass::RefusedWidely(_) if instance_type.image.is_some() => {
+            CloudErrorClass::Refused
+        }
+        class => class,
     }
 }

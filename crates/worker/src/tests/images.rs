@@ -183,3 +183,54 @@ fn a_tag_of_the_user_that_is_seen_late_still_counts() {
         "#]],
     );
 }
+
+#[test]
+fn an_image_that_the_cloud_refuses_keeps_no_other_type_from_being_created() {
+    check(
+        "
+        0    listed
+        0    create small@rocky
+        1    create-fails w1 all-refused
+        1    create small@rocky
+        1    create big
+        1    show
+        7    create small@rocky
+        8    created w3 i-3 10.0.0.3
+        9    died i-3 never-began all-refused
+        9    create a1
+        ",
+        expect![[r#"
+            0.000s listed
+                surveyed 0
+            0.000s create small@rocky
+              > create w1 small@rocky PInstanceType=small PVMImage=rocky
+            1.000s create-fails w1 all-refused
+                w1 creation failed: all-refused (Refused, 1s)
+                hold small@rocky: create-failing until 6.000s
+            1.000s create small@rocky
+                create small@rocky refused: create-failing: all-refused
+            1.000s create big
+              > create w2 big
+            1.000s show
+                w2 - big booting run will-take-work known
+                hold small@rocky: create-failing until Some(6.000s)
+                limit Some(8)
+            6.000s tick
+                hold small@rocky: create-failing ended
+            7.000s create small@rocky
+              > create w3 small@rocky PInstanceType=small PVMImage=rocky
+            8.000s created w3 i-3 10.0.0.3
+                w3 created as i-3 in 1s
+              > attach w3 10.0.0.3
+              > probe w3 boot deploy list:IfBooted
+            9.000s died i-3 never-began all-refused
+                w3 died (launch failure): Server.Reason: words
+                w3 boot Disappeared
+                w3 gone, was booting, shutdown took None
+                hold small@rocky: create-failing until 14.000s
+              > detach w3
+            9.000s create a1
+              > create w4 a1
+        "#]],
+    );
+}
