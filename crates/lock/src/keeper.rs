@@ -10,8 +10,11 @@ use tokio::{
 };
 
 use crate::{
-    Due, Holder, Machine, Settings, Term, Timing, connect::connect, session::Session,
-    term::TermHandle,
+    Due, Holder, Machine, Settings, Term, Timing,
+    clocks::{Clocks, Reading},
+    connect::connect,
+    session::Session,
+    term::{Lasts, TermHandle},
 };
 
 /// How long giving the lock back may take; closing the line gives it back as well.
@@ -71,6 +74,7 @@ impl Keeper {
             settings,
             timing,
             began: Instant::now(),
+            clocks: Clocks::of_this_host(),
             standing: sender,
             terms: 0,
         };
@@ -101,14 +105,15 @@ struct Work {
     settings: Settings,
     timing: Timing,
     began: Instant,
+    clocks: Clocks,
     standing: watch::Sender<Standing>,
     terms: u64,
 }
 
 /// What an attempt brought.
 enum Attempt {
-    /// The lock, which was asked for then.
-    Taken(Session, Time),
+    /// The lock, which was asked for then, when the clocks said so.
+    Taken(Session, Time, Reading),
     Behind(Holder),
 }
 
@@ -132,9 +137,9 @@ impl Work {
                 attempt = self.attempt() => attempt,
             };
             match attempt {
-                Ok(Attempt::Taken(session, sent)) => {
+                Ok(Attempt::Taken(session, sent, read)) => {
                     if machine.taken(sent, self.now()) {
-                        let held = self.hold(session, &mut machine, &mut released).await;
+                        let held = self.hold(session, read, &mut machine, &mut released).await;
                         if let Err(Released) = held {
                             return;
                         }
@@ -156,15 +161,15 @@ impl Work {
     async fn attempt(&self) -> Result<Attempt, String> {
         let session = connect(&self.settings).await?;
         let asking = async {
-            let sent = self.now();
+            let (sent, read) = (self.now(), self.clocks.read());
             if session.take().await? {
-                return Ok(Ok(sent));
+                return Ok(Ok((sent, read)));
             }
             session.holder().await.map(Err)
         };
-        let answer = timeout(self.settings.connect_within, asking).await;
+        let answer = timeout(self.settings.patience(true), asking).await;
         match answer.unwrap_or_else(|_| Err("no answer to the question for the lock".to_owned()))? {
-            Ok(sent) => Ok(Attempt::Taken(session, sent)),
+            Ok((sent, read)) => Ok(Attempt::Taken(session, sent, read)),
             Err(holder) => Ok(Attempt::Behind(holder.unwrap_or_default())),
         }
     }
@@ -172,12 +177,15 @@ impl Work {
     async fn hold(
         &mut self,
         mut session: Session,
+        read: Reading,
         machine: &mut Machine,
         released: &mut oneshot::Receiver<()>,
     ) -> Result<(), Released> {
         self.terms += 1;
-        let (term, handle) = Term::begin(self.terms, self.timing.quiet, self.timing.survey);
-        self.prolong(&handle, machine);
+        let until = machine.valid_until().map(|until| self.instant(until));
+        let lasts = until.map_or(Lasts::Over, |until| Lasts::Until(until, read));
+        let Timing { quiet, survey, .. } = self.timing;
+        let (term, handle) = Term::begin(self.terms, quiet, survey, lasts, self.clocks.clone());
         self.tell(Standing::Held(term));
         let outcome = tokio::select! {
             biased;
@@ -208,6 +216,8 @@ impl Work {
         handle: &TermHandle,
     ) -> String {
         const SILENT: &str = "the database does not answer";
+        const STOOD_STILL: &str =
+            "this host has stood still for too long, or its clock was set forward";
         loop {
             let Some(valid_until) = machine.valid_until() else {
                 return SILENT.to_owned();
@@ -215,6 +225,9 @@ impl Work {
             let now = self.now();
             if now >= valid_until {
                 return SILENT.to_owned();
+            }
+            if !handle.holds() {
+                return STOOD_STILL.to_owned();
             }
             if let Due::Nothing { until } = machine.due(now) {
                 tokio::select! {
@@ -224,6 +237,7 @@ impl Work {
                 }
                 continue;
             }
+            let read = self.clocks.read();
             let answer = timeout_at(self.instant(valid_until), session.still_held()).await;
             match answer {
                 Err(_) => return SILENT.to_owned(),
@@ -233,15 +247,12 @@ impl Work {
                     if !machine.confirmed(now, self.now()) {
                         return SILENT.to_owned();
                     }
-                    self.prolong(handle, machine);
+                    let until = machine.valid_until().map(|until| self.instant(until));
+                    if !until.is_some_and(|until| handle.valid_until(until, read)) {
+                        return STOOD_STILL.to_owned();
+                    }
                 }
             }
-        }
-    }
-
-    fn prolong(&self, handle: &TermHandle, machine: &Machine) {
-        if let Some(until) = machine.valid_until() {
-            handle.valid_until(self.instant(until));
         }
     }
 

@@ -5,6 +5,7 @@
 //! named by [`Settings`], and tells its [`Standing`]. A [`Term`] is one uninterrupted time of holding it: whatever
 //! changes the world belongs to a term, and ends with it.
 
+mod clocks;
 mod connect;
 mod holder;
 mod keeper;

@@ -1,6 +1,11 @@
 //! How to reach the database: `PostgreSQL.Connection`, whose keys are libpq's keywords (facts §2.7).
 
+mod keywords;
+mod places;
+
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+
+use crate::tls::Maker;
 
 /// Where the database is and how to log in to it. Shows no secret.
 #[derive(Clone)]
@@ -15,8 +20,11 @@ pub struct Settings {
     pub(crate) encryption: Encryption,
     pub(crate) root_certificate: Option<PathBuf>,
     pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
-    /// For each place.
-    pub(crate) connect_within: Duration,
+    /// For each address, while there are others to try.
+    pub(crate) among_others: Duration,
+    /// For an address that is the only one.
+    pub(crate) alone: Duration,
+    remarks: Vec<SettingsError>,
 }
 
 /// One host, or one directory with a socket in it.
@@ -55,10 +63,12 @@ pub struct SettingsError {
     pub remedy: String,
 }
 
-/// More hosts than this would not be got round in time.
-const PLACES_MAX: usize = 8;
 /// However patient the configuration: beside a host that does not answer there may be one that does.
 const CONNECT_WITHIN: Duration = Duration::from_secs(2);
+/// However patient the configuration: a line that was cut during an attempt is noticed after it.
+const ALONE_WITHIN_MAX: Duration = Duration::from_secs(60);
+/// What `sslrootcert` says for the authorities that this system trusts.
+const SYSTEM: &str = "system";
 /// PostgreSQL cuts longer names off.
 const APPLICATION_BYTES_MAX: usize = 63;
 
@@ -73,13 +83,14 @@ impl Settings {
             return Ok(None);
         }
         let text = |key: &str| keys.get(key).cloned();
-        let places = places(keys)?;
+        let places = places::places(keys)?;
         let encryption = encryption(keys, &places)?;
-        let connect_within = match keys.get("connect_timeout") {
+        let patience = match keys.get("connect_timeout") {
             None => CONNECT_WITHIN,
             Some(text) => match text.trim().parse::<u64>() {
-                Ok(0) => CONNECT_WITHIN,
-                Ok(seconds) => Duration::from_secs(seconds).min(CONNECT_WITHIN),
+                // To libpq: as long as it takes.
+                Ok(0) => ALONE_WITHIN_MAX,
+                Ok(seconds) => Duration::from_secs(seconds).min(ALONE_WITHIN_MAX),
                 Err(_) => {
                     return Err(error(
                         "connect_timeout",
@@ -107,12 +118,34 @@ impl Settings {
             password: text("password"),
             database: text("dbname"),
             application,
-            options: options(keys),
+            options: keywords::options(keys),
             encryption,
-            root_certificate: text("sslrootcert").map(PathBuf::from),
+            root_certificate: text("sslrootcert")
+                .filter(|file| file != SYSTEM)
+                .map(PathBuf::from),
             client_certificate,
-            connect_within,
+            among_others: patience.min(CONNECT_WITHIN),
+            alone: patience,
+            remarks: keywords::remarks(keys),
         }))
+    }
+
+    /// What somebody should look at although it can be used.
+    pub fn remarks(&self) -> &[SettingsError] {
+        &self.remarks
+    }
+
+    /// Whether the files that are named can be used on this host. Blocks while they are read.
+    pub fn check_files(&self) -> Result<(), SettingsError> {
+        match self.encryption {
+            Encryption::Disable => Ok(()),
+            _ => Maker::new(self).map(drop),
+        }
+    }
+
+    /// How long one address is given to let us in.
+    pub(crate) fn patience(&self, alone: bool) -> Duration {
+        if alone { self.alone } else { self.among_others }
     }
 
     /// Where it is, for people: hosts and database, nothing else.
@@ -122,6 +155,12 @@ impl Settings {
             Some(database) => format!("{database:?} at {}", places.join(", ")),
             None => places.join(", "),
         }
+    }
+}
+
+impl Place {
+    pub(crate) fn is_directory(&self) -> bool {
+        self.host.starts_with('/')
     }
 }
 
@@ -145,146 +184,20 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Keywords that are ours to read; anything else is a setting of the server's session, as Arvados' own driver has it.
-const KEYWORDS: &[&str] = &[
-    "host",
-    "hostaddr",
-    "port",
-    "user",
-    "password",
-    "dbname",
-    "application_name",
-    "fallback_application_name",
-    "connect_timeout",
-    "options",
-    "sslmode",
-    "sslrootcert",
-    "sslcert",
-    "sslkey",
-    // Libpq's, which say nothing to us: we set our own, or have no use for them.
-    "client_encoding",
-    "keepalives",
-    "keepalives_idle",
-    "keepalives_interval",
-    "keepalives_count",
-    "tcp_user_timeout",
-    "target_session_attrs",
-    "load_balance_hosts",
-    "sslinline",
-    "sslsni",
-    "sslcompression",
-    "gssencmode",
-    "krbsrvname",
-    "krbspn",
-    "passfile",
-    "service",
-    "binary_parameters",
-    "disable_prepared_binary_result",
-];
-
-fn options(keys: &BTreeMap<String, String>) -> String {
-    let mut options = keys.get("options").cloned().unwrap_or_default();
-    for (key, value) in keys {
-        if KEYWORDS.contains(&key.as_str()) {
-            continue;
-        }
-        if !options.is_empty() {
-            options.push(' ');
-        }
-        options.push_str("-c ");
-        options.push_str(key);
-        options.push('=');
-        for c in value.chars() {
-            if c.is_whitespace() || c == '\\' {
-                options.push('\\');
-            }
-            options.push(c);
-        }
-    }
-    options
-}
-
-fn places(keys: &BTreeMap<String, String>) -> Result<Vec<Place>, SettingsError> {
-    let list = |key: &str| -> Vec<String> {
-        let text = keys.get(key).map(String::as_str).unwrap_or_default();
-        let parts = text.split(',').map(|part| part.trim().to_owned());
-        if text.is_empty() {
-            vec![]
-        } else {
-            parts.collect()
-        }
-    };
-    let (hosts, addresses, ports) = (list("host"), list("hostaddr"), list("port"));
-    let n = hosts.len().max(addresses.len()).max(1);
-    if n > PLACES_MAX {
-        return Err(error(
-            "host",
-            format!("has {n} hosts"),
-            &format!("write {PLACES_MAX} at most"),
-        ));
-    }
-    for (key, found) in [("host", &hosts), ("hostaddr", &addresses)] {
-        if found.len() > 1 && found.len() != n {
-            return Err(error(
-                key,
-                format!("has {} entries, and there are {n} hosts", found.len()),
-                "write as many entries in host as in hostaddr",
-            ));
-        }
-    }
-    if ports.len() > 1 && ports.len() != n {
-        return Err(error(
-            "port",
-            format!("has {} entries, and there are {n} hosts", ports.len()),
-            "write one port, or one for each host",
-        ));
-    }
-    (0..n)
-        .map(|i| {
-            let address = addresses.get(i).filter(|text| !text.is_empty());
-            let address = address.map(|text| {
-                text.parse().map_err(|_| {
-                    error(
-                        "hostaddr",
-                        format!("{text:?} is no IP address"),
-                        "write one as in 10.0.0.7, or use host",
-                    )
-                })
-            });
-            let address: Option<std::net::IpAddr> = address.transpose()?;
-            let host = match hosts.get(i).filter(|host| !host.is_empty()) {
-                Some(host) => host.clone(),
-                None => address.map_or("localhost".to_owned(), |address| address.to_string()),
-            };
-            let port = ports.get(i).or(ports.first()).map(String::as_str);
-            let port = match port.unwrap_or_default() {
-                "" => 5432,
-                text => text.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-                    error(
-                        "port",
-                        format!("{text:?} is no port"),
-                        "write a number from 1 to 65535, usually 5432",
-                    )
-                })?,
-            };
-            Ok(Place {
-                host,
-                address,
-                port,
-            })
-        })
-        .collect()
-}
-
 /// Without a mode: encrypted, as the Go dispatcher's driver has it; but not over a socket in a directory.
 fn encryption(
     keys: &BTreeMap<String, String>,
     places: &[Place],
 ) -> Result<Encryption, SettingsError> {
-    let verified = keys.contains_key("sslrootcert");
+    let authority = keys.get("sslrootcert").map(String::as_str);
+    let verified = authority.is_some();
     let mode = match keys.get("sslmode").map(String::as_str) {
         Some("disable") => Encryption::Disable,
         Some("allow" | "prefer") => Encryption::Prefer,
+        // Anybody can have a certificate of those that systems trust: only the name tells hosts apart.
+        Some("require" | "verify-ca" | "verify-full") | None if authority == Some(SYSTEM) => {
+            Encryption::VerifyFull
+        }
         // With an authority to check against, this has always meant to check.
         None | Some("require") if verified => Encryption::VerifyCa,
         None | Some("require") => Encryption::Require,
@@ -298,7 +211,7 @@ fn encryption(
             ));
         }
     };
-    let local = places.iter().all(|place| place.host.starts_with('/'));
+    let local = places.iter().all(Place::is_directory);
     Ok(if local { Encryption::Disable } else { mode })
 }
 
@@ -310,7 +223,7 @@ fn other_half(missing: &str, present: &str) -> SettingsError {
     )
 }
 
-fn error(key: &str, problem: String, remedy: &str) -> SettingsError {
+pub(crate) fn error(key: &str, problem: String, remedy: &str) -> SettingsError {
     SettingsError {
         key: key.to_owned(),
         problem,
@@ -319,116 +232,4 @@ fn error(key: &str, problem: String, remedy: &str) -> SettingsError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(keys: &[(&str, &str)]) -> Result<Option<Settings>, SettingsError> {
-        let keys = keys
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        Settings::from_connection(&keys, "us")
-    }
-
-    fn good(keys: &[(&str, &str)]) -> Settings {
-        let settings = read(keys).unwrap_or_else(|error| panic!("{keys:?}: {error}"));
-        settings.expect("there are keys")
-    }
-
-    #[test]
-    fn without_keys_no_lock_is_to_be_taken() {
-        assert!(read(&[]).expect("nothing is fine").is_none());
-    }
-
-    #[test]
-    fn hosts_addresses_and_ports_are_lists_of_which_the_last_may_be_one() {
-        for (keys, expected) in [
-            (&[("dbname", "a")][..], "\"a\" at localhost:5432"),
-            (&[("host", "db"), ("port", "6543")], "db:6543"),
-            (
-                &[("host", "db1, db2"), ("port", "6543")],
-                "db1:6543, db2:6543",
-            ),
-            (&[("host", "db1,db2"), ("port", "1,2")], "db1:1, db2:2"),
-            (&[("host", "/run/pg,db")], "/run/pg:5432, db:5432"),
-            (&[("host", "fd00::7")], "[fd00::7]:5432"),
-            (&[("hostaddr", "10.0.0.7")], "10.0.0.7:5432"),
-        ] {
-            assert_eq!(good(keys).place(), expected, "{keys:?}");
-        }
-        let named = good(&[("host", "db"), ("hostaddr", "10.0.0.7")]);
-        assert_eq!(named.places[0].host, "db");
-        assert_eq!(named.places[0].address, "10.0.0.7".parse().ok());
-    }
-
-    #[test]
-    fn without_a_mode_the_line_is_encrypted_as_the_go_dispatcher_has_it() {
-        for (keys, expected) in [
-            (&[("host", "db")][..], Encryption::Require),
-            (&[("host", "/run/pg")], Encryption::Disable),
-            (
-                &[("host", "/run/pg"), ("sslmode", "require")],
-                Encryption::Disable,
-            ),
-            (&[("sslmode", "disable")], Encryption::Disable),
-            (&[("sslmode", "prefer")], Encryption::Prefer),
-            (
-                &[("sslmode", "require"), ("sslrootcert", "/ca")],
-                Encryption::VerifyCa,
-            ),
-            (&[("sslmode", "verify-full")], Encryption::VerifyFull),
-        ] {
-            assert_eq!(good(keys).encryption, expected, "{keys:?}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_used_is_refused_with_key_and_remedy() {
-        for (keys, expected) in [
-            (
-                &[("port", "0")][..],
-                "PostgreSQL.Connection.port: \"0\" is no port; write a number from 1 to 65535, usually 5432",
-            ),
-            (
-                &[("host", "a,b"), ("port", "1,2,3")],
-                "PostgreSQL.Connection.port: has 3 entries, and there are 2 hosts; write one port, or one for each host",
-            ),
-            (
-                &[("hostaddr", "db")],
-                "PostgreSQL.Connection.hostaddr: \"db\" is no IP address; write one as in 10.0.0.7, or use host",
-            ),
-            (
-                &[("sslmode", "yes")],
-                "PostgreSQL.Connection.sslmode: \"yes\" is none of PostgreSQL's modes; write disable, require, verify-ca or verify-full",
-            ),
-            (
-                &[("sslcert", "/c")],
-                "PostgreSQL.Connection.sslkey: is missing, and sslcert is set; write both or neither",
-            ),
-            (
-                &[("connect_timeout", "soon")],
-                "PostgreSQL.Connection.connect_timeout: \"soon\" is no number of seconds; write 10, for instance",
-            ),
-        ] {
-            let refused = read(keys).expect_err("it cannot be used").to_string();
-            assert_eq!(refused, expected, "{keys:?}");
-        }
-    }
-
-    #[test]
-    fn what_we_do_not_know_is_a_setting_of_the_session() {
-        let settings = good(&[
-            ("host", "db"),
-            ("client_encoding", "UTF8"),
-            ("search_path", "a, b"),
-            ("options", "-c x=y"),
-        ]);
-        assert_eq!(settings.options, r"-c x=y -c search_path=a,\ b");
-    }
-
-    #[test]
-    fn no_secret_is_shown() {
-        let settings = good(&[("host", "db"), ("user", "me"), ("password", "hunter2")]);
-        assert!(!format!("{settings:?} {}", settings.place()).contains("hunter2"));
-    }
-}
+mod tests;

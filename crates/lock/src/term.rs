@@ -3,10 +3,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,49 +13,63 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use crate::clocks::{Clocks, Reading};
+
 /// One uninterrupted time of holding the lock. Clones speak of the same.
 #[derive(Clone)]
 pub struct Term {
     number: u64,
-    began: Instant,
     surveys_at: Instant,
     acts_at: Instant,
-    /// Milliseconds after `began`; 0 when it is over.
-    valid_ms: Arc<AtomicU64>,
+    validity: Validity,
     /// Why it is over, once it is.
     over: watch::Receiver<Option<Arc<str>>>,
 }
 
 /// Ends a term, or prolongs it.
 pub(crate) struct TermHandle {
-    began: Instant,
-    valid_ms: Arc<AtomicU64>,
+    validity: Validity,
     over: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Term {
     /// A term that never ends, for a cluster where no lock is to be taken. The handle keeps it.
     pub fn without_lock() -> Term {
-        let (term, handle) = Term::begin(1, Duration::ZERO, Duration::ZERO);
-        handle.valid_ms.store(u64::MAX, Ordering::Release);
+        let clocks = Clocks::of_this_host();
+        let (term, _) = Term::begin(1, Duration::ZERO, Duration::ZERO, Lasts::ForEver, clocks);
         term
     }
 
-    pub(crate) fn begin(number: u64, quiet: Duration, survey: Duration) -> (Term, TermHandle) {
+    /// A term that nobody prolongs, for tests of what acts: it surveys for so long, and is over after so long.
+    pub fn lasting(survey: Duration, valid: Duration) -> Term {
+        let clocks = Clocks::of_this_host();
+        let lasts = Lasts::Until(Instant::now() + valid, clocks.read());
+        let (term, _) = Term::begin(1, Duration::ZERO, survey, lasts, clocks);
+        term
+    }
+
+    pub(crate) fn begin(
+        number: u64,
+        quiet: Duration,
+        survey: Duration,
+        lasts: Lasts,
+        clocks: Clocks,
+    ) -> (Term, TermHandle) {
         let began = Instant::now();
-        let valid_ms = Arc::new(AtomicU64::new(0));
+        let validity = Validity {
+            lasts: Arc::new(Mutex::new(lasts)),
+            clocks,
+        };
         let (sender, over) = watch::channel(None);
         let term = Term {
             number,
-            began,
             surveys_at: began + quiet,
             acts_at: began + survey,
-            valid_ms: Arc::clone(&valid_ms),
+            validity: validity.clone(),
             over,
         };
         let handle = TermHandle {
-            began,
-            valid_ms,
+            validity,
             over: sender,
         };
         (term, handle)
@@ -81,13 +92,7 @@ impl Term {
 
     /// Whether something may be changed at this moment. Right even when nobody has had time to end the term.
     pub fn allows_acting(&self) -> bool {
-        let now = Instant::now();
-        now >= self.acts_at && self.is_valid(now)
-    }
-
-    fn is_valid(&self, now: Instant) -> bool {
-        let valid = Duration::from_millis(self.valid_ms.load(Ordering::Acquire));
-        now.saturating_duration_since(self.began) < valid
+        Instant::now() >= self.acts_at && self.validity.holds()
     }
 
     /// Waits for the end: why. For ever, if no lock was taken.
@@ -96,7 +101,7 @@ impl Term {
         let told = (over.wait_for(Option::is_some).await).map(|why| why.clone());
         match told {
             Ok(why) => why.unwrap_or_else(|| Arc::from("it is over")),
-            Err(_) if self.valid_ms.load(Ordering::Acquire) == u64::MAX => {
+            Err(_) if matches!(*self.validity.lasts(), Lasts::ForEver) => {
                 std::future::pending().await
             }
             Err(_) => Arc::from("nobody keeps the lock any more"),
@@ -124,16 +129,66 @@ impl fmt::Debug for Term {
 }
 
 impl TermHandle {
-    /// It lasts until then, unless it is prolonged again.
-    pub(crate) fn valid_until(&self, at: Instant) {
-        let valid = at.saturating_duration_since(self.began).as_millis();
-        let valid = u64::try_from(valid).unwrap_or(u64::MAX - 1);
-        self.valid_ms.store(valid, Ordering::Release);
+    /// It lasts until then, unless it is prolonged again; the clocks were read so when the question was sent whose answer
+    /// says so. `false` if it is over already: then nothing begins it again.
+    #[must_use]
+    pub(crate) fn valid_until(&self, at: Instant, read: Reading) -> bool {
+        let holds = self.validity.holds();
+        if holds {
+            *self.validity.lasts() = Lasts::Until(at, read);
+        }
+        holds
+    }
+
+    /// Whether it lasts, by all clocks.
+    pub(crate) fn holds(&self) -> bool {
+        self.validity.holds()
     }
 
     pub(crate) fn end(self, why: &str) {
-        self.valid_ms.store(0, Ordering::Release);
+        *self.validity.lasts() = Lasts::Over;
         self.over.send_replace(Some(Arc::from(why)));
+    }
+}
+
+/// How long a term lasts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lasts {
+    /// No lock was taken.
+    ForEver,
+    /// So the clocks said when the last question was sent that was answered. Time that this host has missed since then
+    /// counts as well.
+    Until(Instant, Reading),
+    /// For good.
+    Over,
+}
+
+#[derive(Clone)]
+struct Validity {
+    lasts: Arc<Mutex<Lasts>>,
+    clocks: Clocks,
+}
+
+impl Validity {
+    fn lasts(&self) -> MutexGuard<'_, Lasts> {
+        self.lasts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it lasts. Once it does not, it never does again: what was under way has been left where it was.
+    fn holds(&self) -> bool {
+        let mut lasts = self.lasts();
+        let holds = match *lasts {
+            Lasts::ForEver => true,
+            Lasts::Over => false,
+            Lasts::Until(at, read) => {
+                let missed = self.clocks.read().missed_since(&read);
+                Instant::now() + missed < at
+            }
+        };
+        if !holds {
+            *lasts = Lasts::Over;
+        }
+        holds
     }
 }
 
@@ -147,7 +202,7 @@ impl<F: Future> Future for Guarded<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        if self.term.is_valid(Instant::now()) {
+        if self.term.validity.holds() {
             self.act.as_mut().poll(context)
         } else {
             // Nobody wakes it again: it ends with the term.
@@ -158,16 +213,27 @@ impl<F: Future> Future for Guarded<'_, F> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn still() -> Reading {
+        Reading {
+            monotonic: SECOND,
+            boot: SECOND,
+            wall: SECOND,
+        }
+    }
+
+    fn lasting(clocks: Clocks) -> (Term, TermHandle) {
+        let lasts = Lasts::Until(Instant::now() + 10 * SECOND, clocks.read());
+        Term::begin(1, 3 * SECOND, 4 * SECOND, lasts, clocks)
+    }
+
     fn term() -> (Term, TermHandle) {
-        let (term, handle) = Term::begin(1, 3 * SECOND, 4 * SECOND);
-        handle.valid_until(Instant::now() + 10 * SECOND);
-        (term, handle)
+        lasting(Clocks::reading(still))
     }
 
     #[tokio::test(start_paused = true)]
@@ -181,7 +247,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_begun_or_continued_after_the_end_although_nobody_said_so() {
         let (term, handle) = term();
-        handle.valid_until(Instant::now() + 5 * SECOND);
+        assert!(handle.valid_until(Instant::now() + 5 * SECOND, still()));
         let went_on = AtomicBool::new(false);
         let act = term.acting(async {
             // As long as a process may be stopped.
@@ -202,6 +268,32 @@ mod tests {
         handle.end("the test");
         assert_eq!(&*clone.over().await, "the test");
         assert!(!clone.allows_acting());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_was_suspended_counts_the_time_that_it_slept_and_never_goes_on() {
+        let slept_s = Arc::new(AtomicU64::new(0));
+        let clocks = {
+            let slept_s = Arc::clone(&slept_s);
+            Clocks::reading(move || Reading {
+                boot: SECOND + Duration::from_secs(slept_s.load(Ordering::Relaxed)),
+                ..still()
+            })
+        };
+        let (term, handle) = lasting(clocks);
+        tokio::time::advance(5 * SECOND).await;
+        slept_s.store(4, Ordering::Relaxed);
+        assert!(term.allows_acting(), "9 s of 10 have passed");
+        slept_s.store(6, Ordering::Relaxed);
+        assert!(!handle.holds(), "11 s of 10 have passed");
+        assert!(!term.allows_acting());
+        // An answer that says otherwise comes too late: what was under way has been stopped halfway.
+        let read = Reading {
+            boot: 7 * SECOND,
+            ..still()
+        };
+        assert!(!handle.valid_until(Instant::now() + 3 * SECOND, read));
+        assert!(!term.allows_acting());
     }
 
     #[tokio::test(start_paused = true)]

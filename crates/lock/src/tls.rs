@@ -24,7 +24,7 @@ use tokio_postgres::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::settings::{Encryption, Settings};
+use crate::settings::{Encryption, Settings, SettingsError, error};
 
 /// Where systems keep the authorities that they trust; the first is Arvados' own place.
 const SYSTEM_ROOTS: &[&str] = &[
@@ -39,11 +39,11 @@ pub(crate) struct Maker(Arc<ClientConfig>);
 
 impl Maker {
     /// Reads the files that the settings name. They are read for each attempt, so that a renewed one is used.
-    pub(crate) fn new(settings: &Settings) -> Result<Maker, String> {
+    pub(crate) fn new(settings: &Settings) -> Result<Maker, SettingsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?;
+            .map_err(odd)?;
         let verifier: Arc<dyn ServerCertVerifier> = match settings.encryption {
             Encryption::Disable | Encryption::Prefer | Encryption::Require => {
                 Arc::new(Anybody(provider))
@@ -52,7 +52,7 @@ impl Maker {
                 let roots = Arc::new(roots(settings.root_certificate.as_deref())?);
                 let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
                     .build()
-                    .map_err(|error| error.to_string())?;
+                    .map_err(odd)?;
                 if settings.encryption == Encryption::VerifyFull {
                     inner
                 } else {
@@ -78,12 +78,20 @@ impl Maker {
     }
 }
 
-fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
+fn roots(file: Option<&Path>) -> Result<RootCertStore, SettingsError> {
     let file = match file {
         Some(file) => file.to_owned(),
         None => (SYSTEM_ROOTS.iter().map(PathBuf::from))
             .find(|path| path.is_file())
-            .ok_or("sslmode checks certificates, and this host has no list of authorities; set sslrootcert")?,
+            .ok_or_else(|| {
+                let problem =
+                    "checks certificates, and this host has no list of authorities".to_owned();
+                error(
+                    "sslmode",
+                    problem,
+                    "set sslrootcert, or install ca-certificates",
+                )
+            })?,
     };
     let mut store = RootCertStore::empty();
     let (added, _) = store.add_parsable_certificates(certificates("sslrootcert", &file)?);
@@ -97,16 +105,26 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
     Ok(store)
 }
 
-fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(key: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, SettingsError> {
     CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
         .map_err(|error| unusable(key, file, &error.to_string()))
 }
 
-fn unusable(key: &str, file: &Path, cause: &str) -> String {
-    format!(
-        "PostgreSQL.Connection.{key}: {} cannot be used: {cause}",
-        file.display()
+fn unusable(key: &str, file: &Path, cause: &str) -> SettingsError {
+    let problem = format!("{} cannot be used: {cause}", file.display());
+    error(
+        key,
+        problem,
+        "name a file in PEM form that the service's user may read",
+    )
+}
+
+fn odd(cause: impl std::fmt::Display) -> SettingsError {
+    error(
+        "sslmode",
+        format!("cannot be kept: {cause}"),
+        "see that sslrootcert names authorities",
     )
 }
 
