@@ -71,6 +71,7 @@ pub(crate) async fn run(
                 .filter(|_| vms.deploy_public_key)
                 .map(|key| key.public_line()),
             clock: Clock::start(),
+            gate: dispatch_cloud::Gate::open(),
         };
         let set = driver
             .open(&parameters, context)

@@ -198,6 +198,7 @@ mod tests {
             image_id: "image".to_owned(),
             public_key: key.map(str::to_owned),
             clock: Clock::start(),
+            gate: dispatch_cloud::Gate::open(),
         };
         (Parameters::read(&parameters).expect("fine"), context)
     }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use dispatch_cloud::{Clock, CloudError};
+use dispatch_cloud::{Clock, CloudError, Gate};
 use dispatch_model::{CloudErrorClass, Time};
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -63,6 +63,7 @@ pub(crate) struct Calls {
     pub(crate) endpoints: Endpoints,
     tokens: Tokens,
     clock: Clock,
+    gate: Gate,
     paces: Mutex<BTreeMap<Action, Pace>>,
     /// What is in no answer that anybody reads.
     pub(crate) masks: Masks,
@@ -85,6 +86,7 @@ impl Calls {
         endpoints: Endpoints,
         tokens: Tokens,
         clock: Clock,
+        gate: Gate,
         scale: u32,
     ) -> Result<Calls, CloudError> {
         let client = |direct: bool| {
@@ -113,6 +115,7 @@ impl Calls {
             endpoints,
             tokens,
             clock,
+            gate,
             paces: Mutex::default(),
             masks: Masks::default(),
             scale: scale.max(1),
@@ -193,8 +196,22 @@ impl Calls {
         )))
     }
 
-    /// One call, with whatever every call needs.
+    /// One call, with whatever every call needs. What changes something waits for the gate, and ends with it.
     pub(crate) async fn send(
+        &self,
+        action: Action,
+        url: Url,
+        outgoing: &Outgoing,
+    ) -> Result<Good, Failure> {
+        let sent = self.send_now(action, url, outgoing);
+        if outgoing.method.is_safe() {
+            sent.await
+        } else {
+            self.gate.acting(sent).await
+        }
+    }
+
+    async fn send_now(
         &self,
         action: Action,
         url: Url,

@@ -5,6 +5,7 @@
 mod checks;
 mod creates;
 mod garbage;
+mod gate;
 mod kills;
 mod lists;
 mod mutated;

@@ -113,7 +113,8 @@ impl AzureDriver {
             return Err(refused(problem));
         }
         let tokens = Tokens::new(read.identity.clone());
-        let calls = Calls::new(endpoints, tokens, context.clock.clone(), self.scale)?;
+        let (clock, gate) = (context.clock.clone(), context.gate.clone());
+        let calls = Calls::new(endpoints, tokens, clock, gate, self.scale)?;
         Ok(Account::new(
             calls,
             read,

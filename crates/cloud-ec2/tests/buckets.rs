@@ -169,6 +169,7 @@ async fn measured(taken_by_others: f64) -> Measured {
         image_id: "ami-lab".to_owned(),
         public_key: Some(lab.public_key().to_owned()),
         clock: time.clock(),
+        gate: dispatch_cloud::Gate::open(),
     };
     let parameters = json!({
         "Region": "us-east-1", "AccessKeyID": "AKIAFORTESTS", "SecretAccessKey": "not-a-secret",

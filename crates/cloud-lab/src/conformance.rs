@@ -50,6 +50,7 @@ impl InLab {
             image_id: "lab-image".to_owned(),
             public_key: Some(self.0.public_key().to_owned()),
             clock: Clock::start(),
+            gate: dispatch_cloud::Gate::open(),
         }
     }
 }

@@ -68,6 +68,7 @@ fn context(instance_set_id: &str) -> DriverContext {
         image_id: String::new(),
         public_key: None,
         clock: Clock::start(),
+        gate: dispatch_cloud::Gate::open(),
     }
 }
 

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 pub use dispatch_model::EndCause;
 use dispatch_model::{CloudErrorClass, InstanceId, InstanceSecret, InstanceType, PricePoint};
 
-use crate::{Clock, CloudError, exec::Executor};
+use crate::{Clock, CloudError, Gate, exec::Executor};
 
 /// Tags of an instance.
 pub type Tags = BTreeMap<String, String>;
@@ -64,6 +64,9 @@ pub struct DriverContext {
     pub public_key: Option<String>,
     /// What `CloudErrorClass::RateLimited` counts by.
     pub clock: Clock,
+    /// When something may be changed. Calls of [`InstanceSet`] are made only then; what a driver does beside them, in the
+    /// background or while it lists, it must send through this.
+    pub gate: Gate,
 }
 
 /// All our instances in one account.

@@ -7,6 +7,7 @@ mod clock;
 mod driver;
 mod error;
 pub mod exec;
+mod gate;
 mod limiter;
 mod wrap;
 
@@ -15,4 +16,5 @@ pub use driver::{
     CreateOrder, Driver, DriverContext, EndCause, Ended, Instance, InstanceSet, Tags,
 };
 pub use error::CloudError;
+pub use gate::Gate;
 pub use wrap::{Observer, Operation, WrapSettings, Wrapped};

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dispatch_arvados_client::{CaRoots, Client};
 use dispatch_brain::Brain;
 use dispatch_cloud::{
-    CloudError, Driver, DriverContext, InstanceSet, Operation, WrapSettings, Wrapped,
+    CloudError, Driver, DriverContext, Gate, InstanceSet, Operation, WrapSettings, Wrapped,
     exec::Executor,
 };
 use dispatch_config::{ClusterConfig, Loaded};
@@ -67,7 +67,7 @@ impl Means {
         } = self;
         let (config, clock) = (&loaded.config, *clock);
         let key = private_key(config)?;
-        let set = open_cloud(config, &self.drivers, key.as_ref(), metrics, clock).await?;
+        let set = open_cloud(config, &self.drivers, key.as_ref(), metrics, clock, term).await?;
         let login = Login::new(set.remote_user());
         let executor = executor(config, &*set, key)?;
 
@@ -181,9 +181,11 @@ pub(crate) async fn open_cloud(
     key: Option<&PrivateKey>,
     metrics: &Arc<Metrics>,
     clock: Clock,
+    term: &Term,
 ) -> Result<Arc<Wrapped>, StartError> {
     let vms = &config.cloud_vms;
     let driver = usable_driver(config, drivers)?;
+    let its_term = term.clone();
     let context = DriverContext {
         instance_set_id: config.instance_set_id.clone(),
         tag_key_prefix: vms.tag_key_prefix.clone(),
@@ -192,6 +194,7 @@ pub(crate) async fn open_cloud(
             .filter(|_| vms.deploy_public_key)
             .map(PrivateKey::public_line),
         clock: dispatch_cloud::Clock::new(move || clock.time()),
+        gate: Gate::new(term.acts_at(), move || its_term.allows_acting()),
     };
     let open = async |context| {
         let set = driver.open(vms.driver_parameters.reveal(), context).await;

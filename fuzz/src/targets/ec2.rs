@@ -177,6 +177,7 @@ async fn open(url: &str) -> Result<Arc<dyn InstanceSet>, String> {
         image_id: "ami-1".into(),
         public_key: None,
         clock: Clock::start(),
+        gate: dispatch_cloud::Gate::open(),
     };
     let set = driver.open(&parameters, context).await;
     set.map_err(|error| format!("the driver does not open: {error}"))

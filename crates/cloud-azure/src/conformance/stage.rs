@@ -230,6 +230,7 @@ fn account(
         image_id: "lab-image".to_owned(),
         public_key: Some(public_key.to_owned()),
         clock,
+        gate: dispatch_cloud::Gate::open(),
     };
     let mut driver = AzureDriver::at(url, scale);
     if let Some(deadline) = create_deadline {

@@ -171,6 +171,7 @@ pub(super) fn context(public_key: Option<&str>, clock: Clock) -> DriverContext {
         image_id: "ami-lab".to_owned(),
         public_key: public_key.map(str::to_owned),
         clock,
+        gate: dispatch_cloud::Gate::open(),
     }
 }
 

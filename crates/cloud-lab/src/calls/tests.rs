@@ -67,6 +67,7 @@ async fn open(endpoint: &str) -> Arc<dyn InstanceSet> {
         image_id: "img".to_owned(),
         public_key: Some("ssh-ed25519 AAAA dispatch".to_owned()),
         clock: Clock::start(),
+        gate: dispatch_cloud::Gate::open(),
     };
     let parameters = json!({ "Endpoint": endpoint });
     assert_eq!(LabDriver.check(&parameters), Vec::<String>::new());

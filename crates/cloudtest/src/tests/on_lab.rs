@@ -31,6 +31,7 @@ async fn on_lab(
         image_id: "lab-image".to_owned(),
         public_key: Some(lab.public_key().to_owned()),
         clock: Clock::start(),
+        gate: dispatch_cloud::Gate::open(),
     };
     let set = LabDriver
         .open(&json!({"Endpoint": lab.cloud_url()}), context)

@@ -4,6 +4,7 @@ use std::{net::TcpListener, sync::Mutex};
 
 use async_trait::async_trait;
 use dispatch_config::{Context, Format, HostFacts, Source, load};
+use dispatch_lock::Term;
 use dispatch_management_api::Backend;
 
 use super::*;
@@ -72,23 +73,39 @@ impl Driver for Fake {
     }
 }
 
+/// What the driver is given for this term.
+async fn given(cloud_vms: &str, term: &Term) -> DriverContext {
+    let config = config(cloud_vms, &[]);
+    let fake = Arc::new(Fake::default());
+    let drivers: [Arc<dyn Driver>; 1] = [Arc::clone(&fake) as _];
+    let key = private_key(&config).expect("a key");
+    let (metrics, clock) = (Arc::new(Metrics::new()), Clock::start());
+    let opened = open_cloud(&config, &drivers, key.as_ref(), &metrics, clock, term).await;
+    assert!(matches!(opened, Err(StartError::Cloud(_))));
+    let context = fake.0.lock().expect("no panic").take();
+    context.expect("it was opened")
+}
+
 #[tokio::test]
 async fn the_driver_gets_our_public_key_only_if_it_is_to_be_deployed() {
     // Facts X11.
-    let given = async |cloud_vms: &str| {
-        let config = config(cloud_vms, &[]);
-        let fake = Arc::new(Fake::default());
-        let drivers: [Arc<dyn Driver>; 1] = [Arc::clone(&fake) as _];
-        let key = private_key(&config).expect("a key");
-        let metrics = Arc::new(Metrics::new());
-        let opened = open_cloud(&config, &drivers, key.as_ref(), &metrics, Clock::start()).await;
-        assert!(matches!(opened, Err(StartError::Cloud(_))));
-        let context = fake.0.lock().expect("no panic").take();
-        context.expect("it was opened").public_key
-    };
+    let given = async |cloud_vms: &str| given(cloud_vms, &Term::without_lock()).await.public_key;
     let line = given("ImageID: i").await.expect("the default is to deploy");
     assert!(line.starts_with("ssh-ed25519 "), "{line}");
     assert_eq!(given("DeployPublicKey: false").await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_driver_may_change_something_by_itself_only_while_the_term_allows_it() {
+    // Facts M6, K8.
+    let second = Duration::from_secs(1);
+    let term = Term::lasting(4 * second, 10 * second);
+    let gate = given("ImageID: i", &term).await.gate;
+    assert!(!gate.may_act(), "it only surveys");
+    tokio::time::advance(4 * second).await;
+    assert!(gate.may_act());
+    tokio::time::advance(6 * second).await;
+    assert!(!gate.may_act(), "the lock has run out");
 }
 
 /// Answers of a daemon whose loop does not turn.
