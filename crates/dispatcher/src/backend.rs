@@ -36,19 +36,20 @@ impl Answers {
     fn refresh(&self) {
         let snapshot = self.snapshot();
         let names: Vec<&str> = self.types.keys().map(|name| name.as_str()).collect();
-        self.metrics
-            .snapshots(&snapshot.queue, &snapshot.pool, &names, self.clock.time());
         let now = self.clock.now();
         let figures = &snapshot.plan.figures;
         self.metrics.plan(PlanFigures {
             allocated_not_started: figures.allocated_not_started,
             not_allocated_over_quota: figures.not_allocated_over_quota,
+            at_quota: figures.at_quota,
             longest_wait: figures.longest_wait(now.wall),
             last_503: snapshot
                 .last_503
                 .and_then(|at| now.wall.checked_sub(now.time.since(at)).ok()),
             max_containers: snapshot.limits.containers,
         });
+        self.metrics
+            .snapshots(&snapshot.queue, &snapshot.pool, &names, self.clock.time());
         if let Some(load) = self.load.get() {
             let Load {
                 concurrent,

@@ -117,16 +117,20 @@ impl PoolSnapshot {
     /// What all instances cost together by their types' prices, dollars an hour, creations under way and shutdowns
     /// included.
     pub fn price_per_hour(&self) -> f64 {
-        self.workers
-            .values()
-            .map(|worker| worker.instance_type.price)
-            .sum()
+        // Not `sum`, which of nothing is -0.
+        let prices = self.workers.values().map(|one| one.instance_type.price);
+        prices.fold(0.0, |sum, price| sum + price)
     }
 
     /// Whether the spending limit leaves room for one more of this price, while all others cost so much.
     pub fn affords(&self, spent: f64, price: f64) -> bool {
         self.price_limit
             .is_none_or(|limit| spent + price <= limit + PRICE_TOLERANCE)
+    }
+
+    /// Whether one of this price costs more than the spending limit by itself, so that it can never be created.
+    pub fn is_too_dear(&self, price: f64) -> bool {
+        !self.affords(0.0, price)
     }
 }
 
@@ -211,6 +215,8 @@ pub enum HoldCause {
     MaxInstances,
     /// MaxPricePerHour leaves no room for it.
     SpendingLimit,
+    /// One instance of the type costs more than MaxPricePerHour by itself.
+    TooDear,
     /// The cloud says that the account is at its quota.
     Quota,
     /// The cloud has none of this kind now.
@@ -241,6 +247,7 @@ impl fmt::Display for HoldCause {
         f.pad(match self {
             HoldCause::MaxInstances => "max-instances",
             HoldCause::SpendingLimit => "spending-limit",
+            HoldCause::TooDear => "too-dear",
             HoldCause::Quota => "quota",
             HoldCause::Capacity => "capacity",
             HoldCause::SpotInterrupted => "spot-interrupted",

@@ -94,6 +94,8 @@ pub struct Figures {
     pub allocated_not_started: usize,
     /// Containers for which the cloud allows no instance now, and supervisors beyond the limit.
     pub not_allocated_over_quota: usize,
+    /// A limit of the account or of the configuration keeps a container from getting an instance.
+    pub at_quota: bool,
     /// Containers with a runner, or Running as far as the API knows.
     pub running: usize,
     /// When the oldest container was made that is wanted, is Queued or Locked, and is on no worker (facts S39).

@@ -254,6 +254,7 @@ fn hold(cause: &str, words: &[&str]) -> Hold {
     let causes = [
         HoldCause::MaxInstances,
         HoldCause::SpendingLimit,
+        HoldCause::TooDear,
         HoldCause::Quota,
         HoldCause::Capacity,
         HoldCause::SpotInterrupted,

@@ -174,6 +174,7 @@ fn type_held_for_people(cause: HoldCause) -> &'static str {
         HoldCause::Quota => "at the account's quota",
         HoldCause::MaxInstances => "at the configured maximum",
         HoldCause::SpendingLimit => "beyond the spending limit",
+        HoldCause::TooDear => "costs more than MaxPricePerHour allows",
         HoldCause::RunnerUnreadable => "the runner program cannot be read",
         HoldCause::Stopping => "the dispatcher is stopping",
     }
@@ -185,6 +186,7 @@ fn no_more_for_people(cause: HoldCause) -> &'static str {
         HoldCause::SpendingLimit => {
             "The cluster has reached its spending limit and cannot start more instances now"
         }
+        HoldCause::TooDear => "Instances cost more than MaxPricePerHour allows",
         HoldCause::Quota => "The cloud account has reached its limit of instances",
         HoldCause::Capacity => "The cloud has no more instances to give now",
         HoldCause::SpotInterrupted => "The cloud takes back its spot instances too often now",

@@ -20,6 +20,8 @@ type Series = (&'static str, Vec<(&'static str, String)>);
 pub(crate) struct Gauges {
     values: BTreeMap<Series, f64>,
     shown: BTreeSet<Series>,
+    /// The last plan found that a limit keeps a container from getting an instance.
+    pub(crate) at_quota: bool,
 }
 
 impl Gauges {
@@ -115,7 +117,8 @@ impl Gauges {
         let full = pool
             .instance_limit
             .is_some_and(|limit| pool.workers.len() >= limit);
-        self.add(name::AT_QUOTA, vec![], if held || full { 1.0 } else { 0.0 });
+        let at_quota = held || full || self.at_quota;
+        self.add(name::AT_QUOTA, vec![], if at_quota { 1.0 } else { 0.0 });
     }
 
     /// Shows all values, and zero for what was shown before and is no more. Needs a recorder in force.

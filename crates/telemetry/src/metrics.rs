@@ -281,8 +281,9 @@ impl Metrics {
         });
     }
 
-    /// What the last plan says.
+    /// What the last plan says; before the snapshots that it was made from.
     pub fn plan(&self, figures: PlanFigures) {
+        self.lock(&self.gauges).at_quota = figures.at_quota;
         self.record(|| {
             gauge!(name::ALLOCATED_NOT_STARTED).set(figures.allocated_not_started as f64);
             gauge!(name::OVER_QUOTA).set(figures.not_allocated_over_quota as f64);
@@ -343,6 +344,8 @@ pub struct PlanFigures {
     pub allocated_not_started: usize,
     /// Containers for which there may be no instance now.
     pub not_allocated_over_quota: usize,
+    /// Whether a limit of the account or of the configuration keeps one of them from getting an instance.
+    pub at_quota: bool,
     /// How long the oldest container has waited.
     pub longest_wait: Duration,
     /// When the API last answered 503.

@@ -83,8 +83,8 @@ impl Pool {
             Some(instance_type) => {
                 let any = self.holds.any(self.workers.len());
                 let hold = any
-                    .or_else(|| self.spending_hold(instance_type.price))
-                    .or_else(|| self.holds.of_type(instance_type, None));
+                    .or_else(|| self.hold_of_type(instance_type))
+                    .or_else(|| self.spending_hold(instance_type.price));
                 hold.map(|hold| format!("{}: {}", hold.cause, hold.detail))
             }
         };

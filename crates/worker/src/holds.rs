@@ -248,6 +248,7 @@ impl Holds {
             }
             HoldCause::MaxInstances
             | HoldCause::SpendingLimit
+            | HoldCause::TooDear
             | HoldCause::Quota
             | HoldCause::RateLimit
             | HoldCause::RunnerUnreadable

@@ -445,10 +445,10 @@ impl Pool {
         self.tell_hold(any.as_ref());
         self.snapshot.hold = any;
         let mut held = BTreeMap::new();
-        if self.holds.any_type() {
+        if self.holds.any_type() || self.snapshot.price_limit.is_some() {
             let types = self.types.values();
             held = types
-                .filter_map(|one| Some((one.name.clone(), self.holds.of_type(one, None)?)))
+                .filter_map(|one| Some((one.name.clone(), self.hold_of_type(one)?)))
                 .collect();
         }
         let old = std::mem::take(&mut self.snapshot.type_holds);
@@ -475,14 +475,26 @@ impl Pool {
         self.snapshot.orders_at_once = at_once;
     }
 
+    /// What keeps instances of this type from being created, whatever there is of others.
+    pub(crate) fn hold_of_type(&self, instance_type: &InstanceType) -> Option<Hold> {
+        let price = instance_type.price;
+        if let Some(limit) = self.snapshot.price_limit
+            && self.snapshot.is_too_dear(price)
+        {
+            return Some(Hold {
+                cause: HoldCause::TooDear,
+                until: None,
+                detail: format!("one costs ${price:.3} an hour; MaxPricePerHour is {limit}"),
+            });
+        }
+        self.holds.of_type(instance_type, None)
+    }
+
     /// What keeps an instance of this price from being created.
     pub(crate) fn spending_hold(&self, price: f64) -> Option<Hold> {
         let limit = self.snapshot.price_limit?;
-        let spent = (self
-            .workers
-            .values()
-            .map(|worker| worker.instance_type.price))
-        .sum();
+        let prices = (self.workers.values()).map(|worker| worker.instance_type.price);
+        let spent = prices.fold(0.0, |sum, price| sum + price);
         (!self.snapshot.affords(spent, price)).then(|| Hold {
             cause: HoldCause::SpendingLimit,
             until: None,

@@ -160,7 +160,13 @@ impl<'a> Creation<'a> {
         })
     }
 
+    /// A type that the spending limit can never pay for is as good as none: nobody saves for it, and nothing makes room
+    /// for it.
     fn hold_of(&self, name: &InstanceTypeName) -> Option<HoldCause> {
+        let price = self.types.get(name).map(|one| one.price);
+        if price.is_some_and(|price| self.pool.is_too_dear(price)) {
+            return Some(HoldCause::TooDear);
+        }
         let hold = self.pool.type_holds.get(name)?;
         (hold.until.is_none_or(|until| until > self.now)).then_some(hold.cause)
     }

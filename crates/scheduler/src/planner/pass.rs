@@ -421,6 +421,7 @@ impl<'a> Pass<'a> {
     fn finish(mut self) -> Plan {
         let figures = &mut self.plan.figures;
         figures.not_allocated_over_quota = self.n_over_quota + self.n_supervisors_over_limit;
+        figures.at_quota = self.n_over_quota > 0;
         // In the order of ids already, which makes building the map cheap.
         self.plan.waits = (self.entries.iter().zip(self.waits))
             .filter_map(|(entry, wait)| Some((entry.id.clone(), wait?)))

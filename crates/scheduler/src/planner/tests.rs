@@ -656,6 +656,7 @@ fn the_figures_count_what_waits_and_why() {
         Figures {
             allocated_not_started: 1,
             not_allocated_over_quota: 2,
+            at_quota: true,
             running: 2,
             oldest_waiting: Some(
                 1970-01-01T00:00:10Z,

@@ -232,6 +232,23 @@ fn a_vanished_combination_falls_to_zero_and_the_first_that_applies_counts() {
 }
 
 #[test]
+fn whoever_waits_for_a_limit_shows_although_a_cheaper_instance_could_be_created() {
+    let metrics = Metrics::new();
+    for at_quota in [false, true, false] {
+        metrics.plan(PlanFigures {
+            at_quota,
+            ..PlanFigures::default()
+        });
+        metrics.snapshots(&queue(&[]), &pool(&[]), &["small"], Time::ZERO);
+        let text = metrics.render();
+        let expected = if at_quota { 1.0 } else { 0.0 };
+        assert_eq!(value(&text, &["at_quota"]), expected);
+        // Nothing costs 0, not -0.
+        assert!(text.contains("_price_per_hour 0\n"), "{text}");
+    }
+}
+
+#[test]
 fn probe_ages_are_those_of_instances_that_are_still_there() {
     let metrics = Metrics::new();
     for (id, at) in [(1, 10), (2, 20), (3, 30)] {

@@ -2,7 +2,14 @@
 
 use expect_test::expect;
 
-use super::{check, check_with, script::Script};
+use dispatch_model::Time;
+
+use super::{
+    check, check_with,
+    script::{Script, settings, types, wall},
+    show,
+};
+use crate::{Event, Pool};
 
 #[test]
 fn orders_wait_for_their_turn_and_can_be_called_off() {
@@ -310,6 +317,39 @@ fn the_spending_limit_counts_orders_and_shutdowns_and_says_what_is_spent() {
             2.000s create small
                 hold any: spending-limit
               > create w3 small
+        "#]],
+    );
+}
+
+#[test]
+fn a_type_that_costs_more_than_the_spending_limit_by_itself_is_held_and_told_of_at_once() {
+    let with_limit = |limit| {
+        let mut settings = settings();
+        settings.max_price_per_hour = Some(limit);
+        let mut pool = Pool::new(settings, types());
+        let effects = pool.handle(Event::Tick, wall(Time::ZERO));
+        let facts = effects.facts.iter().filter_map(show::fact);
+        facts
+            .filter(|fact| fact.starts_with("hold "))
+            .collect::<Vec<String>>()
+    };
+    assert_eq!(with_limit(0.1), Vec::<String>::new());
+    let told = with_limit(0.09);
+    assert!(
+        told.contains(&"hold small: too-dear".to_owned()),
+        "{told:?}"
+    );
+    check_with(
+        Script::with(|settings| settings.max_price_per_hour = Some(0.09)),
+        "
+        0    listed
+        0    create small
+        ",
+        expect![[r#"
+            0.000s listed
+                surveyed 0
+            0.000s create small
+                create small refused: too-dear: one costs $0.100 an hour; MaxPricePerHour is 0.09
         "#]],
     );
 }

@@ -438,3 +438,26 @@ fn at_the_spending_limit_nobody_comes_past_whoever_saves_for_a_larger_instance()
         "#]],
     );
 }
+
+#[test]
+fn nobody_saves_for_what_the_spending_limit_can_never_pay_for_nor_makes_room_for_it() {
+    // Every type that would do for `a` costs more than all may cost together: the others are served as if it were not
+    // there, and the idle instance stays.
+    check(
+        "
+        price max=0.03
+        worker 1 type2 idle
+        queued a p9 cpu=4
+        queued b p8 cpu=2
+        queued c p7 cpu=1
+        ",
+        expect![[r#"
+            lock b
+            lock c
+            a: types held (type4 too-dear), position 1
+            b: about to start on w1
+            c: waits for a new type1
+            again at 390.000s
+        "#]],
+    );
+}
