@@ -104,6 +104,59 @@ fn certificates_that_run_refuses_are_errors_of_the_check() {
     assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
 }
 
+/// Adds this section to the configuration.
+fn with_database(host: &Host, connection: &str) -> PathBuf {
+    let config = host.configure("one.pem", "one-key.pem", "");
+    let mut text = fs::read_to_string(&config).expect("a configuration");
+    text.push_str(&format!(
+        "    PostgreSQL: {{Connection: {{{connection}}}}}\n"
+    ));
+    host.write("config.yml", &text);
+    config
+}
+
+#[test]
+fn what_keeps_the_lock_from_being_taken_is_said_before_anybody_waits_for_it() {
+    let host = Host::new();
+    let here = |name: &str| host.path(name).display().to_string();
+    let bad_root = format!("host: db, sslrootcert: {:?}", here("text.pem"));
+    for (connection, words) in [
+        ("host: \"127.0.0.1:5432\"", "Connection.host: has a port"),
+        (&*bad_root, "Connection.sslrootcert: "),
+        ("Host: db, User: me", "Connection: comes to nothing"),
+    ] {
+        let config = with_database(&host, connection);
+        for command in ["config-check", "run"] {
+            let output = daemon(command, Some(&config), &[]);
+            let text = said(&output);
+            assert_eq!(
+                output.status.code(),
+                Some(1),
+                "{command} {connection}: {text}"
+            );
+            assert!(text.contains(words), "{command} {connection}: {text}");
+        }
+    }
+    let good_root = format!("host: db, sslrootcert: {:?}", here("one.pem"));
+    for (connection, words) in [
+        (
+            "",
+            "PostgreSQL.Connection: is not configured, so no lock will be taken",
+        ),
+        ("host: db, service: x", "Connection.service: is a keyword"),
+        ("hots: db", "did you mean host?"),
+    ] {
+        let config = with_database(&host, connection);
+        let checked = daemon("config-check", Some(&config), &[]);
+        let text = said(&checked);
+        assert_eq!(checked.status.code(), Some(0), "{connection}: {text}");
+        assert!(text.contains(words), "{connection}: {text}");
+    }
+    let config = with_database(&host, &good_root);
+    let text = said(&daemon("config-check", Some(&config), &[]));
+    assert!(!text.contains("PostgreSQL"), "{text}");
+}
+
 #[test]
 fn a_runner_that_is_not_on_this_host_is_a_warning_that_run_will_not_start_here() {
     let host = Host::new();

@@ -33,11 +33,15 @@ pub(crate) fn build(
     checks::server_tls(reader, &tls, &listen);
     let instance_types = instance_types::read(reader, &context.host);
     checks::volumes(reader);
+    checks::connection(reader);
     let cloud_vms = cloud_vms(reader, context, &instance_set_id(system_root_token));
     if let Some(fallback) = &cloud_vms.spot_fallback {
         checks::spot_fallback(reader, fallback, &instance_types);
     }
     images::check_names(reader, &cloud_vms.allowed_images, &instance_types);
+    if let Some(limit) = cloud_vms.max_price_per_hour {
+        checks::price_limit(reader, limit, &instance_types);
+    }
     Some(ClusterConfig {
         cluster_id: cluster_id.to_owned(),
         system_root_token: system_root_token.into(),

@@ -1,6 +1,8 @@
 //! What must hold beyond each value being of its kind.
 
+mod database;
 mod key_files;
+mod prices;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +13,9 @@ use crate::{
     Address, ListenCandidate, SpotFallback, mask, nearest::nearest, path::KeyPath, reader::Reader,
 };
 
+pub(crate) use database::connection;
 pub(crate) use key_files::{file_path, private_key, server_tls};
+pub(crate) use prices::price_limit;
 
 /// Shorter tokens can be guessed (facts §3.1).
 const TOKEN_LEN_MIN: usize = 32;

@@ -19,6 +19,12 @@ pub fn dump(loaded: &Loaded, format: Format) -> String {
         }
     }
     cluster["InstanceTypes"] = instance_types(loaded);
+    // A section of empty values would say that a database was meant.
+    if let Some(Value::Object(connection)) = cluster.pointer_mut("/PostgreSQL/Connection")
+        && connection.values().all(|value| value == "")
+    {
+        connection.clear();
+    }
     let cluster = mask::masked_tree(&KeyPath::default(), &cluster);
     let mut clusters = Map::new();
     clusters.insert(loaded.config.cluster_id.clone(), cluster);

@@ -40,6 +40,11 @@ impl Report {
         self.lines.contains_key(path)
     }
 
+    /// Every place of which the file says something, whether or not it counts.
+    pub(crate) fn given(&self) -> impl Iterator<Item = &KeyPath> {
+        self.lines.keys()
+    }
+
     pub(crate) fn tell(
         &mut self,
         severity: Severity,

@@ -122,6 +122,12 @@ async fn prepare(start: Start) -> Result<Parts, StartError> {
     } = start;
     let config = &loaded.config;
     let lock = lock_settings(config)?;
+    if let Some(lock) = &lock {
+        lock.check_files()?;
+        for remark in lock.remarks() {
+            tracing::warn!("{remark}");
+        }
+    }
     usable_driver(config, &drivers)?;
     private_key(config)?;
     let clock = Clock::start();

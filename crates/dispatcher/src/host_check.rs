@@ -1,6 +1,7 @@
 //! What a start on this host would refuse although the configuration has no mistake in its text: for `config-check`.
 
 use dispatch_config::{ClusterConfig, Loaded, Problem, Severity};
+use dispatch_lock::SettingsError;
 use dispatch_management_api::TlsError;
 
 use crate::{
@@ -21,13 +22,9 @@ pub fn check_here(loaded: &Loaded) -> Vec<Problem> {
         message,
         remedy,
     };
-    let findings = [
-        certificate(config),
-        key(config),
-        lock(config),
-        runner(config),
-    ];
-    findings.into_iter().flatten().map(tell).collect()
+    let findings = [certificate(config), key(config), runner(config)];
+    let findings = findings.into_iter().flatten().chain(lock(config));
+    findings.map(tell).collect()
 }
 
 /// How bad, key, value, what is wrong, remedy.
@@ -73,10 +70,36 @@ fn key(config: &ClusterConfig) -> Option<Finding> {
     Some((Severity::Error, key, None, message, remedy.to_owned()))
 }
 
-fn lock(config: &ClusterConfig) -> Option<Finding> {
-    let error = lock_settings(config).err()?;
-    let key = format!("PostgreSQL.Connection.{}", error.key);
-    Some((Severity::Error, key, None, error.problem, error.remedy))
+/// The dispatchers' lock: what keeps it from being taken, what is odd about it, or that there will be none.
+fn lock(config: &ClusterConfig) -> Vec<Finding> {
+    const SECTION: &str = "PostgreSQL.Connection";
+    let finding = |severity, found: &SettingsError| {
+        let SettingsError {
+            key,
+            problem,
+            remedy,
+        } = found.clone();
+        (severity, format!("{SECTION}.{key}"), None, problem, remedy)
+    };
+    match lock_settings(config) {
+        Ok(Some(settings)) => {
+            let remarks = settings.remarks().iter();
+            let mut findings: Vec<Finding> = remarks
+                .map(|remark| finding(Severity::Warning, remark))
+                .collect();
+            let unusable = settings.check_files().err();
+            findings.extend(unusable.map(|error| finding(Severity::Error, &error)));
+            findings
+        }
+        Ok(None) => {
+            let message = "is not configured, so no lock will be taken".to_owned();
+            let remedy =
+                "name the cluster's database, or see that no other dispatcher serves this cluster";
+            let section = SECTION.to_owned();
+            vec![(Severity::Warning, section, None, message, remedy.to_owned())]
+        }
+        Err(error) => vec![finding(Severity::Error, &error)],
+    }
 }
 
 fn runner(config: &ClusterConfig) -> Option<Finding> {

@@ -325,6 +325,71 @@ fn check_tells_what_the_driver_says_among_the_rest() {
 }
 
 #[test]
+fn types_that_the_spending_limit_can_never_pay_for_are_told() {
+    let with = |limit: &str| {
+        with_cloud_vms(&format!("MaxPricePerHour: {limit}\n")).replace(
+            "{small: {VCPUs: 2, RAM: 4GiB, Price: 0.1}}",
+            "{small: {VCPUs: 2, RAM: 4GiB, Price: 0.1}, big: {VCPUs: 4, RAM: 8GiB, Price: 0.25}}",
+        )
+    };
+    check_told(
+        &with("0"),
+        expect![[r#"
+        loaded
+    "#]],
+    );
+    check_told(
+        &with("0.25"),
+        expect![[r#"
+        loaded
+    "#]],
+    );
+    check_told(
+        &with("0.2"),
+        expect![[r#"
+        config.yml:11: warning: Clusters.zzzzz.Containers.CloudVMs.MaxPricePerHour = 0.2: is less than these instance types cost, so that they are never created: big (0.25); write a larger limit, or remove the types
+        loaded
+    "#]],
+    );
+    check_told(
+        &with("0.05"),
+        expect![[r#"
+        config.yml:11: warning: Clusters.zzzzz.Containers.CloudVMs.MaxPricePerHour = 0.05: is less than every instance type costs, so that none is ever created: big (0.25), small (0.1); write a larger limit, or remove the types
+        loaded
+    "#]],
+    );
+}
+
+#[test]
+fn a_database_of_which_nothing_counts_is_an_error_instead_of_no_lock() {
+    for section in [
+        "PostgreSQL: {Connection: {Host: db, Port: 5432, User: me, Password: hunter2}}",
+        "PostgreSQL: {Connection: {host: \"\", user: \"\"}}",
+        "PostgreSQL: {connection: {host: db}}",
+        "PostgreSQL: {Conection: {host: db}}",
+        "postgresql: {Connection: {host: db}}",
+    ] {
+        let text = file(&format!("    {section}\n"));
+        let told = told(&text);
+        assert!(
+            told.contains("PostgreSQL.Connection: comes to nothing: "),
+            "{section}: {told}"
+        );
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    for section in [
+        "PostgreSQL: {Connection: {host: db}}",
+        "PostgreSQL: {Connection: {Host: db, dbname: x}}",
+        "PostgreSQL: {Connection: {}}",
+        "PostgreSQL: {ConnectionPool: 8}",
+        "PostgreSQL: ",
+    ] {
+        let told = told(&file(&format!("    {section}\n")));
+        assert!(!told.contains("comes to nothing"), "{section}: {told}");
+    }
+}
+
+#[test]
 fn a_price_factor_that_fits_no_spot_type_is_told_with_the_least_that_would() {
     let with = |factor: &str, types: &str| {
         with_cloud_vms(&format!("SpotFallbackPriceFactor: {factor}\n"))
