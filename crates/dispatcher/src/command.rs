@@ -18,7 +18,12 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{StartError, assembly::Means, health::Aside, shell::stopped};
+use crate::{
+    StartError,
+    assembly::Means,
+    health::{Aside, Health},
+    shell::stopped,
+};
 
 /// How long it may take to end everything when the lock is lost: the next holder acts a second after we must have
 /// stopped.
@@ -156,14 +161,17 @@ impl Command {
             let shell = means.assemble(&term).await?;
             means.health.take_command();
             tell_ready(&ready);
+            tokio::spawn(keep_telling(
+                Arc::clone(&means.health),
+                term.clone(),
+                locked,
+            ));
             if locked {
                 means.metrics.dispatch_lock(LockState::Surveying);
-                tell_status("surveys");
                 let means = Arc::clone(&means);
                 tokio::spawn(async move {
                     sleep_until(term.acts_at()).await;
                     means.metrics.dispatch_lock(LockState::InCommand);
-                    tell_status("in command");
                     tracing::info!(term = term.number(), "in command");
                 });
             }
@@ -193,6 +201,40 @@ fn tell_ready(told: &AtomicBool) {
     }
 }
 
+/// Shows how the term goes, whenever that changes: being ready says only that the daemon listens.
+async fn keep_telling(health: Arc<Health>, term: Term, locked: bool) {
+    const LOOK_EVERY: Duration = Duration::from_millis(500);
+    let mut told = String::new();
+    loop {
+        let stage = match (locked, Instant::now() >= term.acts_at()) {
+            (false, _) => "at work, without a lock",
+            (true, false) => "surveys",
+            (true, true) => "in command",
+        };
+        let words = status(stage, &health.troubles());
+        if words != told {
+            tell_status(&words);
+            told = words;
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// One line, however many the words of others have.
+fn status(stage: &str, troubles: &[String]) -> String {
+    const CHARS_MAX: usize = 500;
+    let mut words = stage.to_owned();
+    for trouble in troubles {
+        words.push_str("; ");
+        words.push_str(trouble);
+    }
+    words
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(CHARS_MAX)
+        .collect()
+}
+
 /// Shows in `systemctl status` how things stand.
 fn tell_status(words: &str) {
     // Not started by systemd: nobody to tell.
@@ -213,4 +255,21 @@ async fn end(runtime: Runtime) -> Result<(), StartError> {
         sleep(LOOK_EVERY).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_one_short_line_with_what_fails() {
+        assert_eq!(status("in command", &[]), "in command");
+        let troubles = ["the API: refused\nREADY=1".to_owned(), "x".repeat(1000)];
+        let words = status("in command", &troubles);
+        assert!(
+            words.starts_with("in command; the API: refused READY=1; xxx"),
+            "{words}"
+        );
+        assert_eq!(words.chars().count(), 500);
+    }
 }

@@ -133,6 +133,13 @@ impl Health {
         }
     }
 
+    /// What fails at present, also if that is not for long enough to be a fault: for people who look on.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let polls = self.polls.trouble("the container queue cannot be read");
+        let lists = self.lists.trouble("the cloud does not list the instances");
+        [polls, lists].into_iter().flatten().collect()
+    }
+
     /// What should have happened and has not.
     fn overdue(&self) -> Vec<String> {
         let now = self.clock.time();
@@ -198,6 +205,12 @@ impl Attempts {
         }
     }
 
+    fn trouble(&self, what: &str) -> Option<String> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = last.failure.as_ref()?;
+        Some(format!("{what}: {failure}"))
+    }
+
     fn fault(&self, what: &str, now: Time) -> Option<String> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let age = now.since(last.success_at);
@@ -231,6 +244,9 @@ mod tests {
         health.turned();
         health.polled(&Err::<(), _>("connection refused"));
         assert_eq!(health.overdue(), Vec::<String>::new());
+        // Who looks on sees it at once.
+        let seen = "the container queue cannot be read: connection refused";
+        assert_eq!(health.troubles(), [seen]);
         after(6).await;
         assert_eq!(
             health.overdue(),
@@ -238,6 +254,7 @@ mod tests {
         );
         health.polled(&Ok::<_, String>(()));
         assert_eq!(health.overdue(), Vec::<String>::new());
+        assert_eq!(health.troubles(), Vec::<String>::new());
     }
 
     #[tokio::test(start_paused = true)]

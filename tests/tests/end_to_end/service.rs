@@ -23,14 +23,15 @@ impl Systemd {
     }
 
     async fn hears(&self, what: &str) {
+        self.hears_a_line(what, |line| line == what).await;
+    }
+
+    async fn hears_a_line(&self, what: &str, is_it: impl Fn(&str) -> bool) {
         let hears = async {
             let mut buffer = [0; 4096];
             loop {
                 let n = self.socket.recv(&mut buffer).await.expect("a datagram");
-                if String::from_utf8_lossy(&buffer[..n])
-                    .lines()
-                    .any(|line| line == what)
-                {
+                if String::from_utf8_lossy(&buffer[..n]).lines().any(&is_it) {
                     return;
                 }
             }
@@ -95,4 +96,33 @@ async fn systemd_is_told_ready_only_when_the_management_api_answers() {
     assert_eq!(daemon.ended().await.code(), Some(0));
     let silence = tokio::time::timeout(Duration::from_secs(5), management.health()).await;
     assert_eq!(silence.expect("refused at once"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_work_is_in_the_status_of_the_service_until_it_works_again() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let systemd = Systemd::listen(directory.path());
+    let rig = Rig::start_with(
+        |_| {},
+        |launch| launch.with_variable("NOTIFY_SOCKET", &systemd.path),
+    )
+    .await;
+    let well = "STATUS=at work, without a lock";
+    systemd.hears(well).await;
+    let refusing = |times: u64| {
+        let patch = serde_json::json!({"api": {"next_503s": times}});
+        rig.lab
+            .world(|world, _| world.set(&patch).map(drop))
+            .expect("a setting");
+    };
+    refusing(1_000_000);
+    let what = "that the queue cannot be read";
+    systemd
+        .hears_a_line(what, |line| {
+            line.starts_with(&format!("{well}; the container queue cannot be read: "))
+                && line.contains("503")
+        })
+        .await;
+    refusing(0);
+    systemd.hears(well).await;
 }
