@@ -363,3 +363,27 @@ async fn what_azure_refuses_is_told_with_the_remedy() {
     assert!(!said.contains("lab-client-secret"), "{said}");
     assert_eq!(azure.vms(), Vec::<String>::new());
 }
+
+/// Azure keeps the network interface of a refused VM for a while: the test waits for it.
+#[cfg(feature = "azure")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_create_on_azure_leaves_not_even_its_network_interface() {
+    let lab = lab().await;
+    let types = Settings::default().instance_types;
+    let azure = lab.serve_azure(dispatch_lab_net::AzureSettings {
+        sold_out: types.into_iter().map(|one| one.provider_type).collect(),
+        reserved_ms: 1_500,
+        ..dispatch_lab_net::AzureSettings::default()
+    });
+    let azure = azure.await.expect("an Azure API");
+    let (config, places) = on_azure(&lab, &azure);
+    let environment: Vec<(&str, &str)> = (places.iter())
+        .map(|(name, url)| (name.as_str(), url.as_str()))
+        .collect();
+    let (output, said) = cloudtest(&config, &[], &environment).await;
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("SkuNotAvailable"), "{said}");
+    assert_eq!(azure.nics(), Vec::<String>::new(), "{said}");
+    let deletes = azure.calls()["DELETE nic"].0;
+    assert!(deletes > 1, "it was reserved at first: {deletes}");
+}

@@ -95,6 +95,13 @@ pub(crate) fn judge(fault: &Fault, status: u16) -> Verdict {
     verdict
 }
 
+/// A refusal of an image that not everybody asks for reaches no further than those who do.
+pub(crate) fn of_special_image(verdict: &mut Verdict) {
+    if verdict.remedy == table::IMAGE {
+        verdict.reach = Reach::Size;
+    }
+}
+
 /// The class for the pool. `until`: what a rate limit waits for.
 pub(crate) fn class(verdict: &Verdict, until: Time) -> CloudErrorClass {
     match (verdict.kind, &verdict.reach) {

@@ -238,6 +238,9 @@ impl Account {
                 verdict.reach = reach;
             }
         }
+        if order.image_id != self.context.image_id {
+            atlas::of_special_image(&mut verdict);
+        }
         let until = self.calls.not_before(action);
         let class = atlas::class(&verdict, until);
         let words = atlas::words(action.name(), fault, *status, &verdict);

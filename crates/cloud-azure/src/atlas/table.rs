@@ -84,7 +84,7 @@ const OTHER_SIZES: &str =
     "wait, add InstanceTypes with other sizes, or reserve capacity in this region.";
 const NOT_OFFERED: &str = "check ProviderType: az vm list-skus --location LOCATION says which sizes this subscription may have; \
                            add InstanceTypes with others.";
-const IMAGE: &str = "check ImageID, ImageResourceGroup and the gallery's parameters: the image must exist, in this region, \
+pub(super) const IMAGE: &str = "check ImageID, ImageResourceGroup and the gallery's parameters: the image must exist, in this region, \
                      and the dispatcher's identity may read it.";
 const SIZE: &str = "check ProviderType: the size must exist in this region and fit the image.";
 const NETWORK: &str = "check Network, Subnet and NetworkResourceGroup.";
@@ -241,7 +241,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         PLAN,
     ),
     entry("ResourcePurchaseCanceled", Permanent, Everything, PLAN),
-    entry("PurchasePlanMissing", Permanent, Everything, PLAN),
     saying(
         "BadRequest",
         "plan information",

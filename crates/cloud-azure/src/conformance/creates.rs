@@ -754,6 +754,15 @@ pub(super) async fn a10_network_and_images_are_found_in_their_own_groups_and_gal
             .actions()
             .contains("Microsoft.Compute/galleries/images/versions/read")
     );
+    // An image that some containers ask for concerns these alone.
+    let mut special = order(SMALL, "special");
+    special.image_id = "another-image".to_owned();
+    let error = stage
+        .account
+        .create(&special)
+        .await
+        .expect_err("no such image");
+    assert_eq!(error.class, CloudErrorClass::Refused, "{error}");
     for (key, code) in [
         ("NetworkResourceGroup", "InvalidResourceReference"),
         ("ImageResourceGroup", "ImageNotFound"),

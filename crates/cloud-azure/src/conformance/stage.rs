@@ -73,13 +73,18 @@ impl Look {
 
     /// Waits a moment; fails when patience is at its end.
     pub(super) async fn again(&mut self) -> Outcome {
+        self.again_after(LOOK_EVERY).await
+    }
+
+    /// The same for what costs many requests.
+    pub(super) async fn again_after(&mut self, pause: Duration) -> Outcome {
         // Some mutants make their check wait in vain.
         let is_mutant = MUTANT.try_with(|_| ()).is_ok();
         let patience = if is_mutant { PATIENCE / 15 } else { PATIENCE };
         ensure(self.began.elapsed() < patience, || {
             format!("in vain: {}", self.what)
         })?;
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(pause).await;
         Ok(())
     }
 }

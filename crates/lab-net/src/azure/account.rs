@@ -396,7 +396,7 @@ impl Account {
         }
     }
 
-    /// One page of a list, with a link to the next. What is made or ends while somebody turns the pages neither hides
+    /// One page of a list, with a link to the next (learn.microsoft.com/rest/api/azure/#process-the-response). What is made or ends while somebody turns the pages neither hides
     /// nor doubles a row: later pages are of the list as it was.
     fn page(&mut self, request: &AzureRequest, rows: Vec<Value>) -> Value {
         let size = self.settings.page.max(1);

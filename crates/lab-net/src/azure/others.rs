@@ -16,6 +16,8 @@ const NETWORK: &str = "Microsoft.Network";
 const COMPUTE: &str = "Microsoft.Compute";
 
 impl Account {
+    /// learn.microsoft.com/rest/api/virtualnetwork/network-interfaces/create-or-update: 201 if new, else 200, with
+    /// Azure-AsyncOperation.
     pub(super) fn put_nic(
         &mut self,
         request: &AzureRequest,
@@ -76,6 +78,7 @@ impl Account {
         })
     }
 
+    /// learn.microsoft.com/rest/api/virtualnetwork/network-interfaces/get
     pub(super) fn get_nic(&self, name: &str, world: &World, now: Now) -> Result<Value, Refusal> {
         let key = name.to_ascii_lowercase();
         if self.nics.contains_key(&key) {
@@ -88,6 +91,7 @@ impl Account {
         }
     }
 
+    /// learn.microsoft.com/rest/api/virtualnetwork/network-interfaces/delete: 202 and Location, 204 if there is none.
     pub(super) fn delete_nic(&mut self, name: &str, now: Now) -> Result<Done, Refusal> {
         let key = name.to_ascii_lowercase();
         let Some(nic) = self.nics.get(&key) else {
@@ -143,6 +147,7 @@ impl Account {
         }
     }
 
+    /// learn.microsoft.com/rest/api/virtualnetwork/network-interfaces/list
     pub(super) fn list_nics(&self, world: &World, now: Now) -> Vec<Value> {
         let mut rows: Vec<Value> = self
             .nics
@@ -201,6 +206,7 @@ impl Account {
                 && self.settings.resource_groups.iter().any(|known| known.eq_ignore_ascii_case(group)))
     }
 
+    /// learn.microsoft.com/rest/api/compute/disks/list-by-resource-group
     pub(super) fn list_disks(&self) -> Vec<Value> {
         let show = |disk: &super::things::Disk| {
             json!({
@@ -224,6 +230,7 @@ impl Account {
         rows
     }
 
+    /// learn.microsoft.com/rest/api/compute/disks/delete: 202, or 204 if there is none; not while it is attached.
     pub(super) fn delete_disk(&mut self, name: &str) -> Result<Done, Refusal> {
         let key = name.to_ascii_lowercase();
         match self.disks.get(&key) {
@@ -303,6 +310,7 @@ impl Account {
         json!({ "value": rows })
     }
 
+    /// learn.microsoft.com/azure/azure-resource-manager/management/async-operations
     pub(super) fn operation(&self, id: &str, now: Now) -> Result<Done, Refusal> {
         let Some(operation) = self.operations.get(id) else {
             return Err(Refusal::new(404, "NotFound", "The operation is not known."));

@@ -4,6 +4,141 @@
 use dispatch_lab::cloud::{Class, CloudRefusal};
 use serde_json::{Value, json};
 
+/// Where on learn.microsoft.com each rule stands whose breach is refused with this code (`tests` holds every refusal
+/// against it).
+pub(super) const PAGES: &[(&str, &str)] = &[
+    // Who.
+    (
+        "AuthenticationFailed",
+        "rest/api/azure/#authenticate-and-authorize-the-request",
+    ),
+    (
+        "ExpiredAuthenticationToken",
+        "entra/identity-platform/access-tokens#token-lifetime",
+    ),
+    (
+        "AuthorizationFailed",
+        "azure/role-based-access-control/troubleshooting",
+    ),
+    // Where.
+    (
+        "InvalidResourceType",
+        "azure/azure-resource-manager/troubleshooting/error-invalid-template",
+    ),
+    (
+        "MethodNotAllowed",
+        "rest/api/azure/#components-of-a-rest-api-request-response-pair",
+    ),
+    ("MissingApiVersionParameter", "rest/api/azure/#request-uri"),
+    ("InvalidApiVersionParameter", "rest/api/azure/#request-uri"),
+    (
+        "SubscriptionNotFound",
+        "azure/azure-resource-manager/troubleshooting/error-invalid-subscription",
+    ),
+    (
+        "ResourceGroupNotFound",
+        "azure/azure-resource-manager/troubleshooting/error-not-found",
+    ),
+    (
+        "ResourceNotFound",
+        "azure/azure-resource-manager/troubleshooting/error-not-found",
+    ),
+    (
+        "NotFound",
+        "azure/azure-resource-manager/troubleshooting/error-not-found",
+    ),
+    (
+        "NoRegisteredProviderFound",
+        "azure/azure-resource-manager/troubleshooting/error-register-resource-provider",
+    ),
+    (
+        "LocationRequired",
+        "rest/api/compute/virtual-machines/create-or-update#request-body",
+    ),
+    (
+        "LocationNotAvailableForResourceType",
+        "azure/azure-resource-manager/troubleshooting/error-invalid-template",
+    ),
+    // What.
+    (
+        "BadRequest",
+        "rest/api/compute/virtual-machines/create-or-update#request-body",
+    ),
+    (
+        "InvalidParameter",
+        "rest/api/compute/virtual-machines/create-or-update#request-body",
+    ),
+    (
+        "InvalidRequestContent",
+        "rest/api/resources/tags/update-at-scope#request-body",
+    ),
+    (
+        "InvalidRequestFormat",
+        "rest/api/virtualnetwork/network-interfaces/create-or-update#request-body",
+    ),
+    (
+        "InvalidResourceReference",
+        "azure/azure-resource-manager/troubleshooting/common-deployment-errors",
+    ),
+    (
+        "NetworkInterfaceMustHaveIpConfiguration",
+        "rest/api/virtualnetwork/network-interfaces/create-or-update#networkinterfaceipconfiguration",
+    ),
+    ("ImageNotFound", "azure/virtual-machines/error-codes"),
+    (
+        "TagCountLimitExceeded",
+        "azure/azure-resource-manager/management/tag-resources#limitations",
+    ),
+    (
+        "InvalidTagNameCharacters",
+        "azure/azure-resource-manager/management/tag-resources#limitations",
+    ),
+    (
+        "InvalidTagValueLength",
+        "azure/azure-resource-manager/management/tag-resources#limitations",
+    ),
+    // When.
+    (
+        "PreconditionFailed",
+        "rest/api/compute/virtual-machines/create-or-update#uri-parameters",
+    ),
+    (
+        "NicInUse",
+        "azure/virtual-network/virtual-network-network-interface-vm#remove-a-network-interface-from-a-vm",
+    ),
+    (
+        "NicReservedForAnotherVm",
+        "azure/virtual-network/troubleshoot-nic-reserved (aka.ms/deletenic)",
+    ),
+    // Spot's price, a disk that is attached, a VM that is being deleted, quotas, and calls that are too fast.
+    (
+        "OperationNotAllowed",
+        "azure/virtual-machines/error-codes; azure/virtual-machines/spot-vms#pricing; \
+                             azure/azure-resource-manager/troubleshooting/error-resource-quota; \
+                             azure/virtual-machines/compute-throttling-limits",
+    ),
+    (
+        "QuotaExceeded",
+        "azure/azure-resource-manager/troubleshooting/error-resource-quota",
+    ),
+    (
+        "SkuNotAvailable",
+        "azure/azure-resource-manager/troubleshooting/error-sku-not-available",
+    ),
+    (
+        "SubscriptionRequestsThrottled",
+        "azure/azure-resource-manager/management/request-limits-and-throttling",
+    ),
+    (
+        "TooManyRequests",
+        "azure/virtual-machines/compute-throttling-limits",
+    ),
+    (
+        "InternalExecutionError",
+        "azure/virtual-machines/error-codes",
+    ),
+];
+
 /// A refusal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Refusal {

@@ -120,6 +120,8 @@ pub struct AzureSettings {
     pub sold_out: BTreeSet<String>,
     /// Creates of these sizes are accepted and fail: code and message.
     pub failing: BTreeMap<String, (String, String)>,
+    /// So many of the next creates are accepted and fail for want of capacity.
+    pub fail_next: u32,
     /// Share of creates that are accepted and fail for want of capacity.
     pub fail_rate: f64,
     /// Share of all requests that are throttled, with five seconds to wait.
@@ -182,6 +184,7 @@ impl Default for AzureSettings {
             silent_quota: false,
             sold_out: BTreeSet::new(),
             failing: BTreeMap::new(),
+            fail_next: 0,
             fail_rate: 0.0,
             throttle_rate: 0.0,
             first_page_repeats: false,

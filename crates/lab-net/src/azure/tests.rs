@@ -93,3 +93,39 @@ fn families_are_named_as_quotas_name_them() {
         assert_eq!(family(size), expected);
     }
 }
+
+/// Each rule of the fake names its page of the public documentation.
+#[test]
+fn every_refusal_has_its_page_of_the_documentation() {
+    let sources = [
+        include_str!("account.rs"),
+        include_str!("others.rs"),
+        include_str!("refusal.rs"),
+        include_str!("tokens.rs"),
+        include_str!("vms.rs"),
+    ];
+    let mut n_refusals = 0;
+    for refusal in sources
+        .iter()
+        .flat_map(|text| text.split("Refusal::new(").skip(1))
+    {
+        // The status, and the code if it is written there.
+        let code = refusal.split(',').nth(1).unwrap_or_default().trim();
+        let Some(code) = code
+            .strip_prefix('"')
+            .and_then(|code| code.strip_suffix('"'))
+        else {
+            continue;
+        };
+        n_refusals += 1;
+        let page = super::refusal::PAGES
+            .iter()
+            .find(|(known, _)| *known == code);
+        assert!(page.is_some(), "no page for {code}");
+    }
+    assert!(n_refusals > 30, "{n_refusals}");
+    // What is no refusal names its page where it is.
+    for text in sources {
+        assert!(text.contains("learn.microsoft.com/"));
+    }
+}

@@ -128,6 +128,8 @@ impl Account {
         }
     }
 
+    /// learn.microsoft.com/rest/api/compute/virtual-machines/create-or-update: 201 and Azure-AsyncOperation if new, 200 if
+    /// it updates.
     pub(super) fn put_vm(
         &mut self,
         request: &AzureRequest,
@@ -159,7 +161,9 @@ impl Account {
         }
         let mut vm = self.read_vm(request, name, now)?;
         let fail_rate = self.settings.fail_rate;
-        if fail_rate > 0.0 && self.draw() < fail_rate {
+        let fails_next = self.settings.fail_next > 0;
+        self.settings.fail_next = self.settings.fail_next.saturating_sub(1);
+        if fails_next || (fail_rate > 0.0 && self.draw() < fail_rate) {
             let words = "Allocation failed. We do not have sufficient capacity for the requested VM size in this region.";
             vm.fault = Some(("AllocationFailed".to_owned(), words.to_owned()));
             self.strike("failed");
@@ -461,6 +465,7 @@ impl Account {
         }
     }
 
+    /// learn.microsoft.com/rest/api/compute/virtual-machines/get
     pub(super) fn get_vm(&self, name: &str, _world: &World, now: Now) -> Result<Value, Refusal> {
         let key = name.to_ascii_lowercase();
         let known = self
@@ -476,6 +481,8 @@ impl Account {
         }
     }
 
+    /// learn.microsoft.com/rest/api/compute/virtual-machines/instance-view, with the states of
+    /// learn.microsoft.com/azure/virtual-machines/states-billing
     pub(super) fn instance_view(
         &self,
         name: &str,
@@ -505,6 +512,8 @@ impl Account {
         Ok(json!({"computerName": vm.name, "statuses": statuses}))
     }
 
+    /// learn.microsoft.com/rest/api/compute/virtual-machines/delete: 202, or 204 if there is none. Also while it is being
+    /// made.
     pub(super) fn delete_vm(
         &mut self,
         name: &str,
@@ -572,7 +581,8 @@ impl Account {
         })
     }
 
-    /// Every VM of the resource group, whosever it is (facts A11).
+    /// Every VM of the resource group, whosever it is (facts A11;
+    /// learn.microsoft.com/rest/api/compute/virtual-machines/list).
     pub(super) fn list_vms(
         &mut self,
         world: &mut World,
