@@ -4,6 +4,9 @@
 
 mod checks;
 mod creates;
+mod doubts;
+mod ends;
+mod failures;
 mod garbage;
 mod gate;
 mod kills;

@@ -6,7 +6,9 @@ use std::{future::Future, pin::Pin};
 use dispatch_cloud_conformance::Report;
 use futures_util::StreamExt as _;
 
-use super::{creates, garbage, kills, lists, refusals, role, storm, tokens};
+use super::{
+    creates, doubts, ends, failures, garbage, kills, lists, refusals, role, storm, tokens,
+};
 
 /// So many at a time: they wait for each other's labs most of the time.
 const AT_A_TIME: usize = 6;
@@ -37,31 +39,31 @@ macro_rules! checks {
 
 checks! {
     [A3] a3_a_refused_create_leaves_nothing_behind: creates;
-    [] a_lost_answer_is_looked_up: creates;
+    [] a_lost_answer_is_looked_up: doubts;
     [] a_vm_takes_its_network_interface_and_its_disk_along: creates;
     [] a_create_is_answered_when_azure_has_accepted_it: creates;
     [W23] w23_a_managed_image_takes_twenty_creates_at_a_time_and_a_gallery_any_number: creates;
     [] one_order_makes_one_vm_however_often_it_is_given: creates;
-    [] a_vm_that_azure_does_not_show_yet_is_not_put_twice: creates;
-    [] a_fresh_vm_that_azure_does_not_know_is_not_taken_for_gone: creates;
-    [] a_lost_answer_of_any_write_makes_nothing_twice: creates;
-    [] nothing_is_put_after_the_end_of_a_vm_was_asked_for: creates;
-    [K27] k27_an_operation_that_fails_is_told_by_its_reason_and_its_vm_deleted: creates;
-    [K27] k27_an_operation_that_may_not_be_read_is_not_the_vms_failure: creates;
-    [] a_failure_without_a_reason_is_looked_into: creates;
-    [] a_vm_that_runs_is_left_to_the_boot_probe_though_azure_calls_it_failed: creates;
-    [] only_azures_own_word_counts_as_gone: creates;
-    [] a_server_that_breaks_down_after_its_work_makes_no_second_vm: creates;
-    [] a_refusal_after_a_lost_put_is_settled_by_a_look: creates;
-    [] a_delete_that_fails_later_is_followed_and_the_vm_stays_listed: creates;
-    [] a_vm_may_be_ended_while_it_is_being_made: creates;
-    [] an_end_that_comes_before_the_put_ends_the_vm_all_the_same: creates;
+    [] a_vm_that_azure_does_not_show_yet_is_not_put_twice: doubts;
+    [] a_fresh_vm_that_azure_does_not_know_is_not_taken_for_gone: doubts;
+    [] a_lost_answer_of_any_write_makes_nothing_twice: doubts;
+    [] nothing_is_put_after_the_end_of_a_vm_was_asked_for: doubts;
+    [K27] k27_an_operation_that_fails_is_told_by_its_reason_and_its_vm_deleted: failures;
+    [K27] k27_an_operation_that_may_not_be_read_is_not_the_vms_failure: failures;
+    [] a_failure_without_a_reason_is_looked_into: failures;
+    [] a_vm_that_runs_is_left_to_the_boot_probe_though_azure_calls_it_failed: failures;
+    [] only_azures_own_word_counts_as_gone: doubts;
+    [] a_server_that_breaks_down_after_its_work_makes_no_second_vm: doubts;
+    [] a_refusal_after_a_lost_put_is_settled_by_a_look: doubts;
+    [] a_delete_that_fails_later_is_followed_and_the_vm_stays_listed: ends;
+    [] a_vm_may_be_ended_while_it_is_being_made: ends;
+    [] an_end_that_comes_before_the_put_ends_the_vm_all_the_same: doubts;
     [A9] a9_a_secret_is_in_no_words_of_any_call: creates;
-    [] a_vm_that_failed_in_an_earlier_life_is_looked_into_and_deleted: creates;
-    [] an_operation_that_azure_has_forgotten_is_read_from_the_vm: creates;
-    [K34] a_spot_vm_that_disappears_counts_as_presumably_evicted: creates;
-    [K34] a_vm_that_is_gone_and_was_no_spot_vm_is_told_as_such: creates;
-    [K34] a_vm_that_stops_answering_is_looked_into: creates;
+    [] a_vm_that_failed_in_an_earlier_life_is_looked_into_and_deleted: failures;
+    [] an_operation_that_azure_has_forgotten_is_read_from_the_vm: failures;
+    [K34] a_spot_vm_that_disappears_counts_as_presumably_evicted: ends;
+    [K34] a_vm_that_is_gone_and_was_no_spot_vm_is_told_as_such: ends;
+    [K34] a_vm_that_stops_answering_is_looked_into: ends;
     [A7] a7_spot_settings_are_sent_for_spot_vms_alone: creates;
     [A8] a8_added_scratch_is_refused_without_a_call: creates;
     [A9] a9_a_secret_is_not_in_names_nor_on_network_interfaces_nor_in_errors: creates;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 /// Where on learn.microsoft.com each rule stands whose breach is refused with this code (`tests` holds every refusal
 /// against it).
+#[cfg(test)]
 pub(super) const PAGES: &[(&str, &str)] = &[
     // Who.
     (
