@@ -280,10 +280,6 @@ async fn random_deaths(seed: u64, kills: u64) -> BTreeSet<&'static str> {
         .iter()
         .filter(|made| !made.fails && !made.late)
         .count();
-    println!(
-        "seed {seed}: {kills} kills, {} VMs, {sound} of them sound and in time",
-        creations.len()
-    );
     assert!(
         sound <= uuids.len(),
         "seed {seed}: {sound} VMs for {} containers",
