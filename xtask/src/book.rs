@@ -23,12 +23,15 @@ const FOLDER: &str = ".tools/mdbook";
 pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> Result<()> {
-    step("book", build)
+    step("book", || build().map(drop))
 }
 
-/// Builds it into `target/book`, and fails on a link that leads nowhere.
-pub(crate) fn build() -> Result<()> {
+/// Builds it into `target/book`, whose path it tells, and fails on a link that leads nowhere.
+pub(crate) fn build() -> Result<PathBuf> {
     let folder = target().join("book");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).context("remove the last book")?;
+    }
     let mut mdbook = command(tool()?);
     mdbook
         .arg("build")
@@ -36,6 +39,8 @@ pub(crate) fn build() -> Result<()> {
         .arg("--dest-dir")
         .arg(&folder);
     execute(&mut mdbook)?;
+    // Our settings of it, which it takes for a file of the book.
+    fs::remove_file(folder.join("book.toml"))?;
     let pages = pages(&folder)?;
     let broken = broken(&pages, &folder);
     for line in &broken {
@@ -49,7 +54,7 @@ pub(crate) fn build() -> Result<()> {
         pages.len(),
         folder.join("index.html").display()
     );
-    Ok(())
+    Ok(folder)
 }
 
 /// mdBook of our version, installed below `.tools` if it is not there: one or two minutes, once.

@@ -115,6 +115,12 @@ const NEEDS: &[Need] = &[
         present: || installed("adduser"),
     },
     Need {
+        what: "setfacl (lets the service read a file without taking it from others)",
+        purpose: Purpose::Test,
+        packages: &["acl"],
+        present: || installed("setfacl"),
+    },
+    Need {
         what: "an SSH server (for VMs that are real sshd processes)",
         purpose: Purpose::Test,
         packages: &["openssh-server"],

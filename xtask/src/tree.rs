@@ -6,7 +6,7 @@ use std::{
     sync::LazyLock,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::command::{cargo, command, output};
@@ -41,6 +41,33 @@ pub(crate) fn packages_version() -> Result<String> {
     version
         .map(str::to_owned)
         .context("cargo's metadata names no version")
+}
+
+/// Who is named in packages: `workspace.metadata.packages.maintainer` of the root `Cargo.toml`.
+pub(crate) fn maintainer() -> Result<String> {
+    let metadata = output(&mut cargo([
+        "metadata",
+        "--no-deps",
+        "--format-version",
+        "1",
+    ]))?;
+    let metadata: Value = serde_json::from_str(&metadata).context("read cargo's metadata")?;
+    let named = metadata["metadata"]["packages"]["maintainer"].as_str();
+    let named = named.context("Cargo.toml names no workspace.metadata.packages.maintainer")?;
+    ensure!(
+        is_maintainer(named),
+        "workspace.metadata.packages.maintainer is {named:?}: write it as `Name <user@host>`"
+    );
+    Ok(named.to_owned())
+}
+
+/// Whether it is as Debian writes people: `Name <user@host>`.
+pub(crate) fn is_maintainer(text: &str) -> bool {
+    text.strip_suffix('>')
+        .and_then(|text| text.split_once(" <"))
+        .is_some_and(|(name, address)| {
+            !name.trim().is_empty() && !address.contains(['<', '>', ' ']) && address.contains('@')
+        })
 }
 
 /// One text file of the tree.

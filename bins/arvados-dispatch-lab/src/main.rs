@@ -5,6 +5,7 @@ mod display;
 mod serve;
 mod setup;
 mod stop;
+mod written;
 
 use std::process::ExitCode;
 

@@ -1,17 +1,20 @@
 //! `serve`: the lab as services, with a config.yml for any dispatcher.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context;
 use dispatch_lab::{faults::Level, settings::Settings};
 use dispatch_lab_net::{Ec2Api, Ec2Settings};
 
-use crate::{display::say, setup, stop::Stop};
+use crate::{display::say, setup, stop::Stop, written};
 
 /// Options of `serve`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Where to write the cluster configuration.
+    /// Where to write the cluster configuration. Only a file that this program wrote is replaced.
     #[arg(long, default_value = "config.yml")]
     config: PathBuf,
     /// Decides everything that is luck.
@@ -38,9 +41,13 @@ pub(crate) struct Arguments {
     /// Which cloud the dispatcher shall see: the lab's own, or Amazon EC2, as the lab plays it.
     #[arg(long, default_value = "lab", value_parser = ["lab", "ec2"])]
     cloud: String,
-    /// Where to write variables for the dispatcher's environment (where EC2 is) and for yours (where the control API is).
+    /// Where to write variables for the dispatcher's environment (which configuration, where EC2 is) and for yours
+    /// (where the control API is). Only a file that this program wrote is replaced.
     #[arg(long, value_name = "FILE")]
     environment: Option<PathBuf>,
+    /// Replace these files even if this program did not write them.
+    #[arg(long)]
+    overwrite: bool,
     /// Submit so many containers of the mixed load at once.
     #[arg(long, default_value_t = 0, value_parser = setup::parse_containers)]
     containers: usize,
@@ -66,6 +73,11 @@ pub(crate) async fn run(arguments: Arguments, mut stop: Stop) -> anyhow::Result<
 }
 
 async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    written::check(&arguments.config, "--config", arguments.overwrite)?;
+    if let Some(path) = &arguments.environment {
+        // It is written last, so that it is a sign that the lab serves.
+        written::remove(path, "--environment", arguments.overwrite)?;
+    }
     let mut lab = setup::lab(arguments.seed, arguments.faults);
     let real = arguments.vms == "sshd";
     let machines = if real {
@@ -98,21 +110,19 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         None
     };
-    std::fs::write(&arguments.config, lab.config_yaml()).with_context(|| {
-        format!(
-            "cannot write {}; name another file with --config",
-            arguments.config.display()
-        )
-    })?;
-    let environment = environment(&lab.control_url(), ec2.as_ref().map(Ec2Api::url));
+    written::write(
+        &arguments.config,
+        "--config",
+        arguments.overwrite,
+        lab.config_yaml(),
+    )?;
     if let Some(path) = &arguments.environment {
-        let written = std::fs::write(path, &environment);
-        written.with_context(|| {
-            format!(
-                "cannot write {}; name another file with --environment",
-                path.display()
-            )
-        })?;
+        let lines = environment(
+            &arguments.config,
+            &lab.control_url(),
+            ec2.as_ref().map(Ec2Api::url),
+        )?;
+        written::write(path, "--environment", arguments.overwrite, &lines)?;
     }
     lab.world(|world, now| world.submit_mixed(arguments.containers, now));
     say(&format!("configuration  {}", arguments.config.display()));
@@ -130,19 +140,23 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     std::future::pending().await
 }
 
-/// Lines for an environment file.
-fn environment(control_url: &str, ec2_url: Option<&str>) -> String {
-    let mut lines = format!("LAB_CONTROL_URL={control_url}\n");
+/// Lines for an environment file: of a shell, of a service.
+fn environment(config: &Path, control_url: &str, ec2_url: Option<&str>) -> anyhow::Result<String> {
+    let config = std::path::absolute(config).context("cannot tell which folder this is")?;
+    let mut lines = format!(
+        "ARVADOS_CONFIG={}\nLAB_CONTROL_URL={control_url}\n",
+        config.display()
+    );
     if let Some(url) = ec2_url {
         // This host's own role, if it has one, is nobody's business here.
         lines.push_str(&format!(
             "AWS_ENDPOINT_URL={url}\nAWS_EC2_METADATA_DISABLED=true\n"
         ));
     }
-    lines
+    Ok(lines)
 }
 
-fn patched(settings: &Settings, path: &std::path::Path) -> anyhow::Result<Settings> {
+fn patched(settings: &Settings, path: &Path) -> anyhow::Result<Settings> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cannot read the file {} of --settings", path.display()))?;
     let patch =

@@ -276,6 +276,17 @@ async fn what_cannot_be_is_refused_with_the_remedy() {
         &run(&["serve", "--config", "/proc/config.yml"], &[]).await,
         &["cannot write /proc/config.yml", "--config"],
     );
+    let folder = tempfile::tempdir().expect("a folder");
+    let theirs = folder.path().join("config.yml").display().to_string();
+    std::fs::write(&theirs, "Clusters: {}\n").expect("written");
+    check(
+        &run(&["serve", "--config", &theirs], &[]).await,
+        &[&theirs, "did not write it", "--config", "--overwrite"],
+    );
+    assert_eq!(
+        std::fs::read_to_string(&theirs).expect("there"),
+        "Clusters: {}\n"
+    );
     check(
         &run(&["serve", "--settings", "/no/settings"], &[]).await,
         &["/no/settings", "--settings"],

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     command::{command, execute_quietly, output},
-    tree::root,
+    tree::{maintainer, root},
 };
 
 /// Packs the tree.
@@ -28,15 +28,25 @@ pub(super) fn build(
 ) -> Result<PathBuf> {
     let control = tree.folder.join("DEBIAN");
     fs::create_dir_all(&control)?;
+    // Whatever the rights that this user gives to new folders.
+    execute_quietly(
+        command("chmod")
+            .args(["--recursive", "u=rwX,go=rX"])
+            .arg(&tree.folder),
+    )?;
     let libraries = binaries::libraries(std::slice::from_ref(&tree.program), &control)?;
     let architecture = output(command("dpkg").arg("--print-architecture"))?;
     let architecture = architecture.trim();
+    let maintainer = maintainer()?;
     let text = control_file(
         package,
-        &libraries,
-        &version.debian(),
-        architecture,
-        installed_kib(&tree.folder)?,
+        &Control {
+            libraries: &libraries,
+            version: &version.debian(),
+            architecture,
+            maintainer: &maintainer,
+            installed_kib: installed_kib(&tree.folder)?,
+        },
     );
     write(&control, "control", &text, 0o644)?;
     if !package.conffiles.is_empty() {
@@ -74,20 +84,30 @@ pub(super) fn build(
     Ok(file)
 }
 
-fn control_file(
-    package: &Package,
-    libraries: &str,
-    version: &str,
-    architecture: &str,
+/// What the control file says that is not written down with the package.
+struct Control<'a> {
+    libraries: &'a str,
+    version: &'a str,
+    architecture: &'a str,
+    maintainer: &'a str,
     installed_kib: u64,
-) -> String {
+}
+
+fn control_file(package: &Package, more: &Control<'_>) -> String {
+    let Control {
+        libraries,
+        version,
+        architecture,
+        maintainer,
+        installed_kib,
+    } = more;
     let mut depends = package.depends.join(", ");
     if !depends.is_empty() {
         depends.push_str(", ");
     }
     let mut text = format!(
         "Package: {}\nVersion: {version}\nArchitecture: {architecture}\nSection: science\nPriority: optional\n\
-         Maintainer: arvados-dispatch-cloud-rs <root@localhost>\nInstalled-Size: {installed_kib}\n\
+         Maintainer: {maintainer}\nInstalled-Size: {installed_kib}\n\
          Depends: {depends}{libraries}\n{}Description: {}\n",
         package.name, package.fields, package.summary
     );
@@ -131,15 +151,28 @@ fn write(folder: &Path, name: &str, text: &str, mode: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{super::stage::PACKAGES, *};
+    use crate::tree::is_maintainer;
+
+    #[test]
+    fn the_workspace_names_a_maintainer_as_debian_writes_one() {
+        let found = maintainer().expect("it is named");
+        assert!(is_maintainer(&found), "{found}");
+        for wrong in ["A. Body", "<a@b.org>", "A <a>", "A <a@b.org> B", ""] {
+            assert!(!is_maintainer(wrong), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_control_file_names_libraries_conflicts_and_version() {
         let text = control_file(
             &PACKAGES[0],
-            "libc6 (>= 2.34)",
-            "0.1.0+20261123031049.f3873f3",
-            "amd64",
-            12_345,
+            &Control {
+                libraries: "libc6 (>= 2.34)",
+                version: "0.1.0+20261123031049.f3873f3",
+                architecture: "amd64",
+                maintainer: "A. Body <a.body@example.org>",
+                installed_kib: 12_345,
+            },
         );
         for line in [
             "Package: arvados-dispatch-cloud-rs",
@@ -147,6 +180,8 @@ mod tests {
             "Installed-Size: 12345",
             "Depends: adduser, ca-certificates, libc6 (>= 2.34)",
             "Conflicts: arvados-dispatch-cloud",
+            "Recommends: acl, openssh-client",
+            "Maintainer: A. Body <a.body@example.org>",
             " running containers, and switch back. Takes the place of that package.",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");

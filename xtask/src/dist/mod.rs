@@ -16,10 +16,11 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    book,
     command::{command, output},
     setup::{self, Purpose},
     step::step,
-    tree::root,
+    tree::{maintainer, root},
 };
 
 pub(crate) use binaries::Binaries;
@@ -64,6 +65,13 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         println!("{} ({} KiB)", path.display(), bytes / 1024);
     }
     println!("{}", output.join(CHECKSUMS).display());
+    let maintainer = maintainer()?;
+    if maintainer.ends_with(".invalid>") {
+        println!(
+            "Their maintainer is {maintainer}, whom no mail reaches: before you publish them, name yourself in \
+             Cargo.toml (workspace.metadata.packages)."
+        );
+    }
     Ok(())
 }
 
@@ -94,7 +102,9 @@ pub(crate) fn make(
     for package in &stage::PACKAGES {
         let tree = stage::stage(package, binaries, &shared, folder)?;
         packages.push(deb::build(package, &tree, version, folder, squeeze)?);
-        trees.push(tree);
+        if package.in_tarball {
+            trees.push(tree);
+        }
     }
     let tarball = tarball::build(&trees, version, folder, squeeze)?;
     let mut names: Vec<&Path> = packages.iter().map(PathBuf::as_path).collect();
@@ -110,6 +120,8 @@ pub(crate) fn make(
 struct Shared {
     /// Man pages and completions, by program.
     pages: PathBuf,
+    /// The book as built.
+    book: PathBuf,
     /// The licences of everything linked.
     licences: String,
 }
@@ -120,6 +132,7 @@ impl Shared {
         pages::write(&pages, version)?;
         Ok(Shared {
             pages,
+            book: book::build()?,
             licences: licences::gather()?,
         })
     }

@@ -6,13 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{Binaries, Shared};
 use crate::{
     command::{command, execute_quietly},
     tree::root,
 };
+
+/// Where the package of the daemon has the book.
+const BOOK: &str = "usr/share/doc/arvados-dispatch-cloud-rs/book";
 
 /// Below the output, for the time of packing.
 pub(super) const FOLDER: &str = "stage";
@@ -30,6 +33,8 @@ pub(crate) struct Package {
     pub(crate) depends: &'static [&'static str],
     /// Further fields of the control file.
     pub(crate) fields: &'static str,
+    /// Whether it is for production, and so for hosts without dpkg as well.
+    pub(crate) in_tarball: bool,
     /// The folder with its files below `packaging/`; "" if it has none.
     pub(crate) own: &'static str,
     /// Paths on the operator's host that belong to the operator once they are there.
@@ -46,7 +51,9 @@ pub(crate) const PACKAGES: [Package; 3] = [
                       running containers, and switch back. Takes the place of that package.",
         depends: &["adduser", "ca-certificates"],
         // Both have /usr/bin/arvados-dispatch-cloud and a unit of that name.
-        fields: "Conflicts: arvados-dispatch-cloud\nReplaces: arvados-dispatch-cloud\nSuggests: arvados-dispatch-ctl\n",
+        fields: "Conflicts: arvados-dispatch-cloud\nReplaces: arvados-dispatch-cloud\n\
+                 Recommends: acl, openssh-client\nSuggests: arvados-dispatch-ctl\n",
+        in_tarball: true,
         own: "daemon",
         conffiles: &["/etc/default/arvados-dispatch-cloud"],
     },
@@ -58,6 +65,7 @@ pub(crate) const PACKAGES: [Package; 3] = [
                       of any Arvados cloud dispatcher.",
         depends: &["ca-certificates"],
         fields: "",
+        in_tarball: true,
         own: "",
         conffiles: &[],
     },
@@ -70,6 +78,7 @@ pub(crate) const PACKAGES: [Package; 3] = [
                       Not for production.",
         depends: &[],
         fields: "",
+        in_tarball: false,
         own: "",
         conffiles: &[],
     },
@@ -100,10 +109,14 @@ pub(super) fn stage(
     }
     let doc = format!("usr/share/doc/{}", package.name);
     layout.copy("packaging/copyright", &format!("{doc}/copyright"))?;
-    layout.copy("CHANGELOG.md", &format!("{doc}/changelog"))?;
+    let changes = fs::read_to_string(root().join("CHANGELOG.md")).context("read CHANGELOG.md")?;
+    layout.write(
+        &format!("{doc}/changelog"),
+        changelog(&changes, &shared.book)?,
+    )?;
     layout.write(&format!("{doc}/third-party-licences.txt"), &shared.licences)?;
     if package.own == "daemon" {
-        layout.daemon(&doc)?;
+        layout.daemon(&doc, &shared.book)?;
     }
     layout.squeeze_pages(&doc)?;
     Ok(Tree {
@@ -112,20 +125,47 @@ pub(super) fn stage(
     })
 }
 
+/// The changelog with its links to pages leading into the book as the package of the daemon has it.
+fn changelog(text: &str, book: &Path) -> Result<String> {
+    let mut out = String::new();
+    let mut parts = text.split("](docs/");
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let (link, rest) = part.split_once(')').context("a link has an end")?;
+        let (page, heading) = link.split_once('#').unwrap_or((link, ""));
+        let page = match page {
+            "SUMMARY.md" => "index.html".to_owned(),
+            page => page.replace(".md", ".html"),
+        };
+        ensure!(
+            book.join(&page).exists(),
+            "CHANGELOG.md links to docs/{link}, which is not in the book"
+        );
+        let mark = if heading.is_empty() { "" } else { "#" };
+        out.push_str(&format!("](/{BOOK}/{page}{mark}{heading}){rest}"));
+    }
+    Ok(out)
+}
+
 struct Layout(PathBuf);
 
 impl Layout {
-    fn daemon(&self, doc: &str) -> Result<()> {
+    fn daemon(&self, doc: &str, book: &Path) -> Result<()> {
         let own = "packaging/daemon";
         let unit = "arvados-dispatch-cloud.service";
         self.copy(
             &format!("{own}/{unit}"),
-            &format!("lib/systemd/system/{unit}"),
+            // Not below /lib, which is a link on most hosts: a tarball must have nothing there.
+            &format!("usr/lib/systemd/system/{unit}"),
         )?;
-        self.copy(
-            &format!("{own}/default"),
+        for place in [
             "etc/default/arvados-dispatch-cloud",
-        )?;
+            &format!("{doc}/examples/default"),
+        ] {
+            self.copy(&format!("{own}/default"), place)?;
+        }
+        // Where key and configuration go; the cluster's own packages may have it already.
+        fs::create_dir_all(self.0.join("etc/arvados"))?;
         self.copy(&format!("{own}/README"), &format!("{doc}/README"))?;
         self.copy(
             &format!("{own}/loopback.conf"),
@@ -135,7 +175,7 @@ impl Layout {
             &root().join("packaging/examples"),
             &format!("{doc}/examples"),
         )?;
-        self.copy_all(&root().join("docs"), &format!("{doc}/book"))
+        self.copy_all(book, &format!("{doc}/book"))
     }
 
     /// The path of a file to be, whose folder is there.
@@ -192,5 +232,26 @@ impl Layout {
         }
         // Without a time in them, so that the same content is the same bytes.
         execute_quietly(command("gzip").args(["--best", "--no-name"]).args(files))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_of_the_changelog_lead_into_the_book_and_never_nowhere() {
+        let book = std::env::temp_dir().join(format!("changelog-{}", std::process::id()));
+        fs::create_dir_all(&book).expect("a folder");
+        fs::write(book.join("ec2.html"), "").expect("a page");
+        let text = "a ([page](docs/ec2.md#errors)), [other](https://example.org)";
+        let found = changelog(text, &book).expect("its pages are there");
+        assert_eq!(
+            found,
+            format!("a ([page](/{BOOK}/ec2.html#errors)), [other](https://example.org)")
+        );
+        let error = changelog("[x](docs/gone.md)", &book).expect_err("it is not there");
+        assert!(error.to_string().contains("docs/gone.md"), "{error}");
+        fs::remove_dir_all(&book).expect("removed");
     }
 }

@@ -1,4 +1,7 @@
-//! The same files as in the packages, in one tarball, for hosts without dpkg.
+//! The same files as in the packages for production, in one tarball, for hosts without dpkg.
+//!
+//! It has files alone, below one folder: to whoever unpacks it at `/`, an entry for a folder would change the rights of
+//! `/usr`, or put a folder where the host has a link. It has nothing below `/etc`, where what is there is the operator's.
 
 use std::{
     fs,
@@ -10,7 +13,7 @@ use anyhow::Result;
 use super::{Squeeze, Version, stage};
 use crate::command::{command, execute_quietly, output};
 
-/// Packs the trees together; to be unpacked at `/`.
+/// Packs the trees together; to be unpacked at `/` without the first part of each path.
 pub(super) fn build(
     trees: &[stage::Tree],
     version: &Version,
@@ -33,6 +36,15 @@ pub(super) fn build(
                 .arg(&whole),
         )?;
     }
+    fs::remove_dir_all(whole.join("etc"))?;
+    let place = folder.join(stage::FOLDER);
+    let listed = output(
+        command("find")
+            .current_dir(&place)
+            .args([&name, "(", "-type", "f", "-o", "-type", "l", ")"]),
+    )?;
+    let list = place.join("files-of-the-tarball");
+    fs::write(&list, listed)?;
     let level = match squeeze {
         Squeeze::Well => "-9",
         Squeeze::Quickly => "-1",
@@ -47,8 +59,9 @@ pub(super) fn build(
             .args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner"])
             .arg(format!("--mtime=@{}", version.epoch_secs))
             .arg("--directory")
-            .arg(folder.join(stage::FOLDER))
-            .arg(&name),
+            .arg(&place)
+            .arg("--files-from")
+            .arg(&list),
     )?;
     Ok(file)
 }

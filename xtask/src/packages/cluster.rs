@@ -28,7 +28,7 @@ pub(super) const ENVIRONMENT: &str = "/etc/arvados/environment";
 pub(super) struct Cluster(Child);
 
 impl Cluster {
-    /// Starts it and waits until the daemon's user can read its configuration.
+    /// Starts it and waits for its files.
     pub(super) fn start(root: &Root) -> Result<Cluster> {
         let child = root
             .command("arvados-dispatch-lab")
@@ -44,11 +44,6 @@ impl Cluster {
             Ok(root.path(ENVIRONMENT).exists().then_some(()))
         })?;
         written.context("the lab has written no configuration")?;
-        execute_quietly(
-            root.command("chgrp")
-                .args(["arvados-dispatch-cloud", CONFIG]),
-        )?;
-        execute_quietly(root.command("chmod").args(["640", CONFIG]))?;
         Ok(cluster)
     }
 }
@@ -63,8 +58,8 @@ impl Drop for Cluster {
 }
 
 /// The value of a variable that the lab wrote.
-fn variable(root: &Root, name: &str) -> Result<String> {
-    let text = fs::read_to_string(root.path(ENVIRONMENT)).context("the lab wrote its variables")?;
+fn variable(root: &Root, file: &str, name: &str) -> Result<String> {
+    let text = fs::read_to_string(root.path(file)).context("the lab wrote its variables")?;
     let value = text
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
@@ -74,8 +69,8 @@ fn variable(root: &Root, name: &str) -> Result<String> {
 }
 
 /// What the lab says has happened in it.
-pub(super) fn report(root: &Root) -> Result<Value> {
-    let url = variable(root, "LAB_CONTROL_URL")?;
+pub(super) fn report(root: &Root, environment: &str) -> Result<Value> {
+    let url = variable(root, environment, "LAB_CONTROL_URL")?;
     let host = url.strip_prefix("http://").context("it speaks HTTP")?;
     let body = get(host, "/report", "")?;
     serde_json::from_str(&body).context("the lab's report is JSON")

@@ -4,7 +4,10 @@ use std::{fs, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Checks, cluster, cluster::Cluster, package, root::Root, service, service::Service};
+use super::{
+    Checks, as_service, cluster, cluster::Cluster, package, page, root::Root, service,
+    service::Service,
+};
 use crate::{
     command::{execute_quietly, output},
     dist::Made,
@@ -13,9 +16,23 @@ use crate::{
 const USER: &str = "arvados-dispatch-cloud";
 const DAEMON: &str = "arvados-dispatch-cloud-rs";
 const SETTINGS: &str = "/etc/default/arvados-dispatch-cloud";
+const INSTALL: &str = "docs/install-ec2.md";
 const DOC: &str = "/usr/share/doc/arvados-dispatch-cloud-rs";
 /// What the operator writes, and keeps.
-const OURS: [&str; 3] = [SETTINGS, cluster::CONFIG, cluster::ENVIRONMENT];
+const OURS: [&str; 7] = [
+    SETTINGS,
+    "/etc/arvados",
+    cluster::CONFIG,
+    cluster::ENVIRONMENT,
+    "/etc/systemd/system",
+    DROP_IN_FOLDER,
+    DROP_IN,
+];
+/// A drop-in of the operator's; the Go dispatcher's unit has the same.
+const DROP_IN_FOLDER: &str = "/etc/systemd/system/arvados-dispatch-cloud.service.d";
+const DROP_IN: &str = "/etc/systemd/system/arvados-dispatch-cloud.service.d/proxy.conf";
+/// Who had the cluster's configuration before the dispatcher came.
+const NEIGHBOUR: &str = "www-data";
 
 /// From a clean root back to it.
 pub(super) fn check(root: &Root, made: &Made, later: &Made) -> Result<u64> {
@@ -47,6 +64,10 @@ pub(super) fn check(root: &Root, made: &Made, later: &Made) -> Result<u64> {
     )?;
 
     let _cluster = Cluster::start(root)?;
+    checks.that(
+        "the service is let read the configuration, and another service of the host still can",
+        let_read(root),
+    )?;
     let daemon = Service::start(root)?;
     checks.that(
         "started as its unit says, the daemon becomes ready, as its user and without rights",
@@ -63,6 +84,10 @@ pub(super) fn check(root: &Root, made: &Made, later: &Made) -> Result<u64> {
             .map(drop)
         },
     )?;
+    checks.that(
+        "the account is tried out as the service would, and says that all is well",
+        as_service::run(root),
+    )?;
     checks.that("SIGTERM ends it cleanly", daemon.stop())?;
     checks.that(
         "a wrong option ends it with the code that prevents restarts",
@@ -75,6 +100,11 @@ pub(super) fn check(root: &Root, made: &Made, later: &Made) -> Result<u64> {
         cluster::CONFIG
     );
     fs::write(root.path(SETTINGS), &kept)?;
+    fs::create_dir_all(root.path(DROP_IN_FOLDER))?;
+    fs::write(
+        root.path(DROP_IN),
+        "[Service]\nEnvironment=https_proxy=http://proxy.example:3128\n",
+    )?;
     let version = installed_version(root)?;
     checks.that(
         "an upgrade replaces the program and keeps the operator's settings",
@@ -118,7 +148,7 @@ pub(super) fn check(root: &Root, made: &Made, later: &Made) -> Result<u64> {
 }
 
 /// Installs all packages as an operator does, with what is there to be had: no network.
-fn install(root: &Root, made: &Made) -> Result<()> {
+pub(super) fn install(root: &Root, made: &Made) -> Result<()> {
     let mut apt = root.command("apt-get");
     apt.args(["install", "--yes", "-o", "Dpkg::Options::=--force-confold"]);
     for name in [DAEMON, "arvados-dispatch-ctl", "arvados-dispatch-lab"] {
@@ -157,7 +187,7 @@ fn pages(root: &Root) -> Result<()> {
         "changelog.gz",
         "third-party-licences.txt.gz",
         "README",
-        "book/operator-guide.md",
+        "book/operator-guide.html",
     ] {
         ensure!(root.path(DOC).join(file).exists(), "{file} is missing");
     }
@@ -167,12 +197,9 @@ fn pages(root: &Root) -> Result<()> {
 /// Each example, with tokens and a key, has no error; of drivers that are not built in, nothing can be said.
 fn examples(root: &Root) -> Result<()> {
     let key = "/etc/arvados/dispatch-private-key";
-    // The clean root has no ssh-keygen; any key will do.
-    execute_quietly(
-        crate::command::command("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(root.path(key)),
-    )?;
+    // As the page has it: with the program that the package recommends, in the folder that it brings.
+    let make = page::command(INSTALL, "ssh-keygen ")?;
+    execute_quietly(root.command("sh").args(["-c", &make]))?;
     let mut n_checked = 0;
     for entry in fs::read_dir(root.path(DOC).join("examples"))? {
         let path = entry?.path();
@@ -186,7 +213,14 @@ fn examples(root: &Root) -> Result<()> {
         }
         let text = fs::read_to_string(&path)?
             .replace("REPLACE-WITH-THE-ROOT-TOKEN", &"r".repeat(48))
-            .replace("REPLACE-WITH-THE-MANAGEMENT-TOKEN", &"m".repeat(48));
+            .replace("REPLACE-WITH-THE-MANAGEMENT-TOKEN", &"m".repeat(48))
+            .replace("REPLACE-WITH-THE-DATABASE-HOST", "db.example")
+            .replace("REPLACE-WITH-THE-DATABASE-PASSWORD", "secret");
+        ensure!(!text.contains("REPLACE-WITH"), "{name} has another blank");
+        ensure!(
+            text.contains("PostgreSQL"),
+            "{name}: nothing says that only one acts"
+        );
         let copy = format!("/root/{name}");
         fs::write(root.path(&copy), text)?;
         let mut check = root.command("arvados-dispatch-cloud");
@@ -204,6 +238,24 @@ fn examples(root: &Root) -> Result<()> {
     ensure!(n_checked > 0, "there was no example to check");
     fs::remove_file(root.path(key))?;
     Ok(fs::remove_file(root.path(&format!("{key}.pub")))?)
+}
+
+/// As on a host where Arvados' own packages wrote it for the API server.
+fn let_read(root: &Root) -> Result<()> {
+    let group = format!("root:{NEIGHBOUR}");
+    execute_quietly(root.command("chown").args([&group, cluster::CONFIG]))?;
+    execute_quietly(root.command("chmod").args(["640", cluster::CONFIG]))?;
+    let reads = |user: &str| {
+        let identity = format!("setpriv --reuid={user} --regid={user} --init-groups");
+        output(root.jailed("", &identity, "cat").arg(cluster::CONFIG)).is_ok()
+    };
+    ensure!(!reads(USER), "the service may read it already");
+    let line = page::command(INSTALL, "setfacl ")?;
+    execute_quietly(root.command("sh").args(["-c", &line]))?;
+    ensure!(reads(USER), "the service cannot read it");
+    ensure!(reads(NEIGHBOUR), "{NEIGHBOUR} cannot read it any more");
+    ensure!(!reads("daemon"), "everybody can read it");
+    Ok(())
 }
 
 fn confined(root: &Root, daemon: &Service) -> Result<()> {
@@ -259,6 +311,10 @@ fn purge(root: &Root, before: &std::collections::BTreeSet<String>) -> Result<()>
         "arvados-dispatch-lab",
     ]))?;
     ensure!(!root.path(SETTINGS).exists(), "the settings are there");
+    ensure!(
+        root.path(DROP_IN).exists(),
+        "the operator's drop-in is gone"
+    );
     let left: Vec<String> = root
         .files()?
         .difference(before)

@@ -1,8 +1,11 @@
 //! `packages`: installs what `dist` builds in a clean root, runs it as systemd would, upgrades it and removes it; then
 //! does what the book's quick start says, block by block.
 
+mod as_service;
+mod change_over;
 mod cluster;
 mod life;
+mod page;
 mod quick_start;
 mod root;
 mod service;
@@ -62,6 +65,10 @@ pub(crate) fn test(open_ssl: OpenSsl, with_sdk: bool) -> Result<u64> {
     passed += step("packages: install, run, upgrade, remove", || {
         let root = Root::new(&folder.join("root"), &made)?;
         life::check(&root, &made, &later)
+    })?;
+    passed += step("packages: from the Go dispatcher and back; tarball", || {
+        let root = Root::new(&folder.join("root"), &made)?;
+        change_over::check(&root, &made, &folder)
     })?;
     if with_sdk {
         passed += step("packages: quick start", || {

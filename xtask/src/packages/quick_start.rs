@@ -18,6 +18,8 @@ use super::{Checks, cluster, package, root::Root, service::Service};
 use crate::{dist::Made, tree::root as tree};
 
 const PAGE: &str = "docs/quick-start.md";
+/// Where the page has the lab write its variables.
+const ENVIRONMENT: &str = "/etc/arvados-lab/environment";
 /// How long one block may take.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Lines that may wait to be read.
@@ -50,7 +52,7 @@ pub(super) fn check(root: &Root, made: &Made) -> Result<u64> {
             session.execute(root, block),
         )?;
         // Until the page ends the lab.
-        if let Ok(report) = cluster::report(root) {
+        if let Ok(report) = cluster::report(root, ENVIRONMENT) {
             last_report = report;
         }
     }
@@ -106,6 +108,8 @@ enum Piece {
     Start,
     Stop,
     Log,
+    /// The unit is read anew at each start here.
+    Reload,
     /// Whether it runs.
     IsActive,
 }
@@ -120,6 +124,7 @@ fn pieces(block: &str) -> Result<Vec<Piece>> {
             ["systemctl", "stop", "arvados-dispatch-cloud"]
             | ["systemctl", "disable", "--now", "arvados-dispatch-cloud"] => Piece::Stop,
             ["systemctl", "is-active", "arvados-dispatch-cloud"] => Piece::IsActive,
+            ["systemctl", "daemon-reload"] => Piece::Reload,
             ["journalctl", ..] if line.contains("-u arvados-dispatch-cloud") => Piece::Log,
             ["systemctl" | "journalctl", ..] => bail!("this test cannot play `{line}`"),
             _ => {
@@ -185,7 +190,11 @@ impl Session {
                     let service = self.service.as_ref().context("the service does not run")?;
                     ensure!(!service.log().is_empty(), "the log is empty");
                 }
-                Piece::IsActive => ensure!(self.service.is_some(), "it does not run"),
+                Piece::Reload => {}
+                Piece::IsActive => {
+                    let service = self.service.as_mut().context("the service does not run")?;
+                    ensure!(service.is_active()?, "it has ended");
+                }
             }
         }
         Ok(())

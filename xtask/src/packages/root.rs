@@ -40,14 +40,15 @@ impl Root {
         let mut wanted: Vec<String> = installed.essential.iter().cloned().collect();
         wanted.extend(ALSO.map(str::to_owned));
         for package in &made.packages {
-            let depends = output(
-                command("dpkg-deb")
-                    .arg("--field")
-                    .arg(package)
-                    .arg("Depends"),
-            )?;
-            for clause in depends.split(',') {
-                wanted.push(installed.resolve(clause)?);
+            // What apt brings along if it is not told otherwise.
+            for field in ["Depends", "Recommends"] {
+                let clauses = output(command("dpkg-deb").arg("--field").arg(package).arg(field))?;
+                for clause in clauses
+                    .split(',')
+                    .filter(|clause| !clause.trim().is_empty())
+                {
+                    wanted.push(installed.resolve(clause)?);
+                }
             }
         }
         let packages = installed.with_all_they_need(wanted)?;
@@ -224,16 +225,7 @@ impl Root {
         if !pack.wait()?.success() || !unpacked.success() || !matches!(names.join(), Ok(Ok(()))) {
             bail!("this machine's packages could not be copied into the clean root");
         }
-        for folder in [
-            "dev",
-            "proc",
-            "sys",
-            "run",
-            "root",
-            "tmp",
-            "var/log",
-            "etc/arvados",
-        ] {
+        for folder in ["dev", "proc", "sys", "run", "root", "tmp", "var/log"] {
             fs::create_dir_all(self.path(folder))?;
         }
         execute_quietly(command("chmod").arg("1777").arg(self.path("tmp")))?;

@@ -20,7 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// How often to look whether it still runs.
 const EVERY: Duration = Duration::from_millis(100);
 /// Where the unit is, and the socket.
-const UNIT: &str = "/lib/systemd/system/arvados-dispatch-cloud.service";
+const UNIT: &str = "/usr/lib/systemd/system/arvados-dispatch-cloud.service";
+const DROP_INS: [&str; 2] = [
+    "/etc/systemd/system/arvados-dispatch-cloud.service.d",
+    "/run/systemd/system/arvados-dispatch-cloud.service.d",
+];
 const SOCKET: &str = "/run/notify";
 const LOG: &str = "/run/arvados-dispatch-cloud.log";
 
@@ -118,6 +122,11 @@ impl Service {
         Ok(line.context("a process has this")?.trim().to_owned())
     }
 
+    /// Whether it runs, as it did when it said that it was ready.
+    pub(super) fn is_active(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
     /// Stops it as `systemctl stop` does: SIGTERM, and it ends well within the unit's time.
     pub(super) fn stop(mut self) -> Result<()> {
         let limit: u64 = self
@@ -150,9 +159,17 @@ impl Drop for Service {
     }
 }
 
-/// The unit in the root.
+/// The unit in the root, with the operator's drop-ins.
 pub(super) fn unit(root: &Root) -> Result<Unit> {
-    let text = fs::read_to_string(root.path(UNIT)).context("the package has a unit")?;
+    let mut text = fs::read_to_string(root.path(UNIT)).context("the package has a unit")?;
+    for folder in DROP_INS {
+        let Ok(entries) = fs::read_dir(root.path(folder)) else {
+            continue;
+        };
+        for entry in entries {
+            text.push_str(&format!("\n{}", fs::read_to_string(entry?.path())?));
+        }
+    }
     Ok(Unit::parse(&text))
 }
 
@@ -178,7 +195,7 @@ fn mounts(unit: &Unit) -> String {
 }
 
 /// The program that changes who it is.
-fn identity(unit: &Unit) -> Result<String> {
+pub(super) fn identity(unit: &Unit) -> Result<String> {
     let user = unit.last("User").context("the unit has a user")?;
     let group = unit.last("Group").context("the unit has a group")?;
     let mut words = format!("setpriv --reuid={user} --regid={group} --init-groups");

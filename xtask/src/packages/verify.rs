@@ -4,10 +4,11 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Checks, package, unit::Unit};
+use super::{Checks, as_service, package, unit::Unit};
 use crate::{
     command::{command, execute_quietly, output},
     dist::Made,
+    tree::{self, is_maintainer},
 };
 
 /// The exposure that `systemd-analyze security` may find, in tenths: it has the network and files to read, that is all.
@@ -28,6 +29,10 @@ pub(super) fn check(made: &Made) -> Result<u64> {
     checks.that(
         "the unit notifies, restarts and takes variables as Arvados' services do",
         as_arvados(&folder),
+    )?;
+    checks.that(
+        "what the book says to try an account out with is the same service",
+        as_service::is_like(&unit(&folder)?),
     )?;
     checks.that("systemd-analyze verify finds nothing", verify(&folder, ""))?;
     checks.that("its exposure is at most 1.5 of 10", exposure(&folder))?;
@@ -55,17 +60,16 @@ pub(super) fn check(made: &Made) -> Result<u64> {
             "SHA256SUMS",
         ]))
     })?;
-    checks.that("the tarball has the same program", {
-        let listed = output(
-            command("tar")
-                .arg("--list")
-                .arg("--file")
-                .arg(&made.tarball),
+    checks.that("the control file names who answers for the package", {
+        let maintainer = output(
+            command("dpkg-deb")
+                .arg("--field")
+                .arg(daemon)
+                .arg("Maintainer"),
         )?;
-        let has = |path: &str| listed.lines().any(|line| line.ends_with(path));
         ensure!(
-            has("/usr/bin/arvados-dispatch-cloud") && has(UNIT),
-            "{listed}"
+            is_maintainer(maintainer.trim()) && maintainer.trim() == tree::maintainer()?,
+            "{maintainer}"
         );
         Ok(())
     })?;
@@ -73,11 +77,14 @@ pub(super) fn check(made: &Made) -> Result<u64> {
     Ok(checks.0)
 }
 
+fn unit(folder: &Path) -> Result<Unit> {
+    let path = folder.join("usr/lib/systemd/system").join(UNIT);
+    Ok(Unit::parse(&fs::read_to_string(path)?))
+}
+
 /// As the facts have it (facts §2.6, E23).
 fn as_arvados(folder: &Path) -> Result<()> {
-    let unit = Unit::parse(&fs::read_to_string(
-        folder.join("lib/systemd/system").join(UNIT),
-    )?);
+    let unit = unit(folder)?;
     for (key, wanted) in [
         ("Type", "notify"),
         ("Restart", "always"),
@@ -109,7 +116,7 @@ fn as_arvados(folder: &Path) -> Result<()> {
 
 /// The unit with a drop-in, in a root of its own.
 fn verify(folder: &Path, drop_in: &str) -> Result<()> {
-    let place = folder.join("lib/systemd/system");
+    let place = folder.join("usr/lib/systemd/system");
     let more = place.join(format!("{UNIT}.d"));
     if !drop_in.is_empty() {
         fs::create_dir_all(&more)?;
@@ -137,6 +144,6 @@ fn exposure(folder: &Path) -> Result<()> {
         command("systemd-analyze")
             .args(["security", "--offline=true", "--no-pager"])
             .arg(format!("--threshold={EXPOSURE_MAX_TENTHS}"))
-            .arg(folder.join("lib/systemd/system").join(UNIT)),
+            .arg(folder.join("usr/lib/systemd/system").join(UNIT)),
     )
 }

@@ -1,4 +1,5 @@
-//! The page of errors has every error of the product, and no other: `docs/errors.md`.
+//! The page of errors has every error of the product that has a type, every one that its programs end with, and no other:
+//! `docs/errors.md`. What the lock says while it waits is held against the page from the page's side alone.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +7,13 @@ use super::Problem;
 use crate::tree::SourceFile;
 
 const PAGE: &str = "docs/errors.md";
+/// What begins an error's text.
+const BEGINNINGS: [&str; 3] = ["#[error(", "bail!(", "anyhow!("];
+/// Whose words are told as they come: the session's, the keeper's.
+const LOCK: &str = "crates/lock/src/";
+const LOCK_SECTION: &str = "## The lock";
+/// Said by a library, and met by nearly everybody.
+const THE_LIBRARYS: [&str; 1] = ["server does not support TLS"];
 /// Crates whose errors no operator sees.
 const NOT_THE_PRODUCT: [&str; 3] = [
     "crates/lab/",
@@ -23,7 +31,22 @@ pub(super) fn check(files: &[SourceFile]) -> Vec<Problem> {
             messages.insert(message, &*file.path);
         }
     }
-    compare(&messages, &page.text)
+    let lock: String = files
+        .iter()
+        .filter(|file| file.path.starts_with(LOCK) && is_product(&file.path))
+        .map(|file| joined(&file.text))
+        .collect();
+    compare(&messages, &lock, &page.text)
+}
+
+/// With string literals in one line each, as they are shown.
+fn joined(text: &str) -> String {
+    let mut lines = text.split("\\\n");
+    let mut out = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        out.push_str(line.trim_start());
+    }
+    out
 }
 
 fn is_product(path: &str) -> bool {
@@ -31,31 +54,42 @@ fn is_product(path: &str) -> bool {
         && (path.starts_with("crates/") || path.starts_with("bins/"))
         && path.contains("/src/")
         && !path.contains("/tests")
+        && !path.contains("/arvados-dispatch-lab/")
         && !NOT_THE_PRODUCT
             .iter()
             .any(|folder| path.starts_with(folder))
 }
 
-fn compare(messages: &BTreeMap<String, &str>, page: &str) -> Vec<Problem> {
-    let rows: BTreeMap<String, usize> = page
-        .lines()
-        .enumerate()
-        .filter_map(|(index, line)| {
-            let first = line.strip_prefix("| ")?.split(" | ").next()?;
-            // Only what is in backticks is an error's own text.
-            first
-                .starts_with('`')
-                .then(|| (first.replace('`', "").trim().to_owned(), index + 1))
-        })
-        .collect();
+fn compare(messages: &BTreeMap<String, &str>, lock: &str, page: &str) -> Vec<Problem> {
+    let mut rows: BTreeMap<String, usize> = BTreeMap::new();
+    let mut problems = vec![];
+    let mut section = "";
+    for (index, line) in page.lines().enumerate() {
+        if line.starts_with("## ") {
+            section = line;
+        }
+        let first = line.strip_prefix("| ").and_then(|l| l.split(" | ").next());
+        // Only what is in backticks is an error's own text.
+        let Some(first) = first.filter(|first| first.starts_with('`')) else {
+            continue;
+        };
+        let row = first.replace('`', "").trim().to_owned();
+        if section != LOCK_SECTION {
+            rows.insert(row, index + 1);
+        } else if !THE_LIBRARYS.contains(&&*row) && !says(lock, &row) {
+            problems.push(Problem::at(
+                PAGE,
+                index + 1,
+                format!("nothing in {LOCK} says `{row}`"),
+            ));
+        }
+    }
     let missing = messages
         .iter()
         .filter(|(message, _)| !rows.contains_key(*message));
-    let mut problems: Vec<Problem> = missing
-        .map(|(message, path)| {
-            Problem::new(*path, format!("the error `{message}` has no row in {PAGE}"))
-        })
-        .collect();
+    problems.extend(missing.map(|(message, path)| {
+        Problem::new(*path, format!("the error `{message}` has no row in {PAGE}"))
+    }));
     let stale = rows.iter().filter(|(row, _)| !messages.contains_key(*row));
     problems.extend(
         stale.map(|(row, line)| Problem::at(PAGE, *line, format!("no error says `{row}`"))),
@@ -63,18 +97,28 @@ fn compare(messages: &BTreeMap<String, &str>, page: &str) -> Vec<Problem> {
     problems
 }
 
+/// Whether all parts of a row are somewhere.
+fn says(sources: &str, row: &str) -> bool {
+    row.split('…')
+        .all(|part| sources.contains(part.trim_matches([' ', ':', '.'])))
+}
+
 /// What the errors of a file say, with `…` for what differs from time to time, without backticks.
 fn messages_of(text: &str) -> Vec<String> {
     let mut found = vec![];
-    for (start, _) in text.match_indices("#[error(") {
-        let rest = text[start + 8..].trim_start();
+    let starts = BEGINNINGS.iter().flat_map(|beginning| {
+        let found = text.match_indices(beginning);
+        found.map(|(start, beginning)| start + beginning.len())
+    });
+    for start in starts {
+        let rest = text[start..].trim_start();
         let Some(rest) = rest.strip_prefix('"') else {
             // It says what its source says.
             continue;
         };
         let message = shown(&literal(rest));
         // One that is only an outlet for others' words says nothing of its own.
-        if message != "…" {
+        if message.contains(char::is_alphabetic) {
             found.push(message);
         }
     }
@@ -144,10 +188,30 @@ mod tests {
             .map(|message| (message, "a.rs"))
             .collect();
         let page = "| error | remedy |\n|---|---|\n| `` cannot read `…` from …: … `` | look |\n";
-        let found = compare(&messages, page);
+        let found = compare(&messages, "", page);
         assert_eq!(found.len(), 1, "{found:?}");
         let page = format!("{page}| `it is \"so\" long` | y |\n| `gone` | z |\n");
-        let found = compare(&messages, &page);
+        let found = compare(&messages, "", &page);
         assert_eq!(found, [Problem::at(PAGE, 5, "no error says `gone`")]);
+    }
+
+    #[test]
+    fn what_a_program_ends_with_is_an_error_as_well() {
+        let source = "bail!(\n    \"{} has no token: \\\n     set one\",\n    file\n);\nanyhow!(\"no answer\")\nbail!(\"{}: {error}\");\n\
+                      bail!(message)";
+        assert_eq!(
+            messages_of(source),
+            ["… has no token: set one", "no answer"]
+        );
+    }
+
+    #[test]
+    fn a_row_of_the_lock_that_the_lock_never_says_is_found() {
+        let lock =
+            joined("write!(f, \"waits for {who}: \\\n    held by {holder}\"); \"it is gone\"");
+        let page = "## The lock\n| `waits for …: held by …` | x |\n| `it is here` | y |\n| `server does not support TLS` | z |\n";
+        let found = compare(&BTreeMap::new(), &lock, page);
+        let says = format!("nothing in {LOCK} says `it is here`");
+        assert_eq!(found, [Problem::at(PAGE, 3, says)]);
     }
 }
