@@ -21,6 +21,8 @@ const DRIVERS: &str = "arvados-dispatch-cloud/ec2,arvados-dispatch-cloud/azure";
 /// Built programs.
 pub(crate) struct Binaries {
     folder: PathBuf,
+    /// Where their OpenSSL comes from.
+    pub(super) open_ssl: OpenSsl,
 }
 
 impl Binaries {
@@ -51,6 +53,7 @@ impl Binaries {
         execute(&mut build)?;
         Ok(Binaries {
             folder: target().join("release"),
+            open_ssl,
         })
     }
 
@@ -67,6 +70,7 @@ impl Binaries {
         execute(&mut build)?;
         Ok(Binaries {
             folder: target().join("debug"),
+            open_ssl,
         })
     }
 

@@ -18,7 +18,7 @@ use anyhow::{Context, Result};
 use crate::{
     book,
     command::{command, output},
-    setup::{self, Purpose},
+    setup::{self, OpenSsl, Purpose},
     step::step,
     tree::{maintainer, root},
 };
@@ -96,7 +96,7 @@ pub(crate) fn make(
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
     }
-    let shared = Shared::gather(folder, version)?;
+    let shared = Shared::gather(folder, version, binaries.open_ssl)?;
     let mut packages = vec![];
     let mut trees = vec![];
     for package in &stage::PACKAGES {
@@ -127,13 +127,13 @@ struct Shared {
 }
 
 impl Shared {
-    fn gather(folder: &Path, version: &Version) -> Result<Shared> {
+    fn gather(folder: &Path, version: &Version, open_ssl: OpenSsl) -> Result<Shared> {
         let pages = folder.join(stage::FOLDER).join("pages");
         pages::write(&pages, version)?;
         Ok(Shared {
             pages,
             book: book::build()?,
-            licences: licences::gather()?,
+            licences: licences::gather(open_ssl)?,
         })
     }
 }

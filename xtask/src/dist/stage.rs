@@ -153,11 +153,13 @@ impl Layout {
     fn daemon(&self, doc: &str, book: &Path) -> Result<()> {
         let own = "packaging/daemon";
         let unit = "arvados-dispatch-cloud.service";
-        self.copy(
-            &format!("{own}/{unit}"),
-            // Not below /lib, which is a link on most hosts: a tarball must have nothing there.
-            &format!("usr/lib/systemd/system/{unit}"),
-        )?;
+        // Not below /lib, which is a link on most hosts: a tarball must have nothing there. The other is postinst's.
+        for place in [
+            "usr/lib/systemd/system",
+            "usr/share/arvados-dispatch-cloud-rs",
+        ] {
+            self.copy(&format!("{own}/{unit}"), &format!("{place}/{unit}"))?;
+        }
         for place in [
             "etc/default/arvados-dispatch-cloud",
             &format!("{doc}/examples/default"),

@@ -1,5 +1,8 @@
 //! The licences of everything that is linked into the programs, from the sources that cargo has on this machine.
 
+mod library;
+mod standard;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
@@ -10,7 +13,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::command::{cargo, output};
+use crate::{
+    command::{cargo, output},
+    setup::OpenSsl,
+};
 
 /// The programs that are packed.
 const PROGRAMS: [&str; 3] = [
@@ -19,6 +25,9 @@ const PROGRAMS: [&str; 3] = [
     "arvados-dispatch-lab",
 ];
 
+/// Whose build compiles the C sources that come with it into the program.
+const OPEN_SSL_SOURCE: &str = "openssl-src";
+
 /// How far below a package its files of licences may be: C libraries come in folders of their own.
 const DEPTH: usize = 2;
 
@@ -26,13 +35,12 @@ const DEPTH: usize = 2;
 struct Dependency {
     name: String,
     licence: String,
-    authors: String,
     /// The texts of its licences, in order.
     texts: Vec<String>,
 }
 
-/// One text that names every dependency and has every licence once.
-pub(super) fn gather() -> Result<String> {
+/// One text that names every dependency and has every licence once. Fails if one has none.
+pub(super) fn gather(open_ssl: OpenSsl) -> Result<String> {
     let metadata = output(&mut cargo([
         "metadata",
         "--format-version",
@@ -45,14 +53,23 @@ pub(super) fn gather() -> Result<String> {
     let linked = linked(&metadata);
     let mut dependencies = vec![];
     for package in list(&metadata["packages"]) {
+        let compiled_along =
+            open_ssl == OpenSsl::Vendored && text(&package["name"]) == OPEN_SSL_SOURCE;
         // Our own have no source.
-        if linked.contains(text(&package["id"])) && !package["source"].is_null() {
+        if (linked.contains(text(&package["id"])) || compiled_along) && !package["source"].is_null()
+        {
             dependencies.push(dependency(package)?);
         }
     }
     if dependencies.is_empty() {
         bail!("cargo's metadata names no dependency of the programs");
     }
+    let (name, text) = library::text()?;
+    dependencies.push(Dependency {
+        name,
+        licence: "MIT OR Apache-2.0, and others for parts of it".into(),
+        texts: vec![text],
+    });
     dependencies.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(render(&dependencies))
 }
@@ -97,18 +114,19 @@ fn dependency(package: &Value) -> Result<Dependency> {
     find(folder, DEPTH, &mut paths)
         .with_context(|| format!("look for the licences of {name} (cargo fetch brings them)"))?;
     paths.sort();
-    let texts = paths
+    let mut texts: Vec<String> = paths
         .iter()
         .map(|path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
         .collect::<Result<_, _>>()?;
-    let authors = list(&package["authors"]);
+    texts.retain(|text| !text.trim().is_empty());
+    let licence = package["license"].as_str().unwrap_or("see its text");
+    if texts.is_empty() {
+        let repository = text(&package["repository"]);
+        texts.push(standard::text(&name, licence, repository)?);
+    }
     Ok(Dependency {
         name,
-        licence: package["license"]
-            .as_str()
-            .unwrap_or("see its text")
-            .to_owned(),
-        authors: authors.iter().map(text).collect::<Vec<_>>().join(", "),
+        licence: licence.to_owned(),
         texts,
     })
 }
@@ -151,13 +169,13 @@ fn render(dependencies: &[Dependency]) -> String {
             named.push(number.to_string());
         }
         // Writing to a String cannot fail.
-        let _ = write!(out, "{}: {}", dependency.name, dependency.licence);
-        let _ = if named.is_empty() {
-            // Its authors took the licence's standard text as known.
-            writeln!(out, " (no text of its own; by {})", dependency.authors)
-        } else {
-            writeln!(out, " [{}]", named.join(", "))
-        };
+        let _ = writeln!(
+            out,
+            "{}: {} [{}]",
+            dependency.name,
+            dependency.licence,
+            named.join(", ")
+        );
     }
     for (index, text) in texts.iter().enumerate() {
         let _ = write!(out, "\n{}\n[{}]\n\n{text}\n", "-".repeat(78), index + 1);
@@ -182,26 +200,36 @@ mod tests {
         let dependency = |name: &str, text: &[&str]| Dependency {
             name: name.into(),
             licence: "MIT".into(),
-            authors: "A. Body".into(),
             texts: text.iter().map(|text| (*text).to_owned()).collect(),
         };
         let out = render(&[
             dependency("a 1", &["Permission is granted\n"]),
             dependency("b 2", &["Permission is granted", "and more"]),
-            dependency("c 3", &[]),
         ]);
-        assert!(out.contains(
-            "a 1: MIT [1]\nb 2: MIT [1, 2]\nc 3: MIT (no text of its own; by A. Body)\n"
-        ));
+        assert!(out.contains("a 1: MIT [1]\nb 2: MIT [1, 2]\n"), "{out}");
         assert_eq!(out.matches("Permission is granted").count(), 1);
     }
 
     #[test]
     fn the_c_libraries_and_the_runtime_are_among_them_and_test_helpers_are_not() {
-        let out = gather().expect("the sources of dependencies");
-        for name in ["\nlibssh2-sys ", "\naws-lc-sys ", "\ntokio ", "\nserde "] {
+        let out = gather(OpenSsl::System).expect("the sources of dependencies");
+        for name in [
+            "\nlibssh2-sys ",
+            "\naws-lc-sys ",
+            "\ntokio ",
+            "\nserde ",
+            "\nstd ",
+        ] {
             assert!(out.contains(name), "{name}");
         }
+        let list = out.split("-----").next().expect("a list");
+        assert!(!list.contains("[]"), "one has no text");
+        for holder in ["Copyright (c) Microsoft", "Nugine"] {
+            assert!(out.contains(holder), "{holder}");
+        }
+        assert!(!out.contains("\nopenssl-src "));
+        let vendored = gather(OpenSsl::Vendored).expect("the sources of dependencies");
+        assert!(vendored.contains("\nopenssl-src "));
         assert!(!out.contains("\nproptest "));
         assert!(out.contains("The libssh2 Project") || out.contains("libssh2"));
     }
