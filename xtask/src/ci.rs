@@ -61,8 +61,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             .attempt("build the rounds", || rounds::build(open_ssl))
             .is_some()
         {
-            report.attempt("takeovers", || rounds::takeovers(&built, 3, 1));
-            report.attempt("kills", || rounds::kills(&built, 5, 1));
+            let seed = rounds::seed_of_this_run();
+            report.attempt("takeovers", || {
+                rounds::takeovers(&built, 3, seed, rounds::SHORT)
+            });
+            report.attempt("kills", || rounds::kills(&built, 5, seed));
         }
         if bench::exists()? {
             report.attempt("bench", || {

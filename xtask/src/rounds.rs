@@ -20,21 +20,25 @@ pub(crate) struct Args {
     /// Kills of one daemon at random moments, on real sshd machines.
     #[arg(long, default_value_t = 5)]
     kills: u32,
-    /// Decides what happens when.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Decides what happens when; another one each time if it is not given. It is printed.
+    #[arg(long)]
+    seed: Option<u64>,
 }
+
+/// What a short run must not leave out: everything that takes the lock away without a word to the holder.
+pub(crate) const SHORT: &[&str] = &["cut", "stop", "backend"];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let open_ssl = setup::run_for(Purpose::Test)?;
     let built = step("build", || demo::build(open_ssl))?;
     step("build the rounds", || build(open_ssl))?;
     let mut failure = Ok(());
+    let seed = args.seed.unwrap_or_else(seed_of_this_run);
     if args.takeovers > 0 {
-        failure = step("takeovers", || takeovers(&built, args.takeovers, args.seed));
+        failure = step("takeovers", || takeovers(&built, args.takeovers, seed, &[]));
     }
     if args.kills > 0 {
-        failure = failure.and(step("kills", || kills(&built, args.kills, args.seed)));
+        failure = failure.and(step("kills", || kills(&built, args.kills, seed)));
     }
     failure
 }
@@ -49,10 +53,13 @@ pub(crate) fn build(open_ssl: OpenSsl) -> Result<()> {
 }
 
 /// Two daemons and one database, in a network namespace of their own. Needs root.
-pub(crate) fn takeovers(built: &Built, rounds: u32, seed: u64) -> Result<()> {
+pub(crate) fn takeovers(built: &Built, rounds: u32, seed: u64, blows: &[&str]) -> Result<()> {
     let mut unshare = command("unshare");
     unshare.args(["--net", "--"]);
     unshare.arg(built.folder().join("rounds")).arg("takeover");
+    if !blows.is_empty() {
+        unshare.args(["--blows", &blows.join(",")]);
+    }
     execute(with_common(&mut unshare, built, rounds, seed))
 }
 
@@ -61,6 +68,13 @@ pub(crate) fn kills(built: &Built, rounds: u32, seed: u64) -> Result<()> {
     let mut program = command(built.folder().join("rounds"));
     program.arg("kills");
     execute(with_common(&mut program, built, rounds, seed))
+}
+
+/// Another one each time, so that in time everything is tried; whoever fails prints it.
+pub(crate) fn seed_of_this_run() -> u64 {
+    let now = std::time::SystemTime::now();
+    let since = now.duration_since(std::time::UNIX_EPOCH);
+    since.map_or(1, |since| since.as_secs())
 }
 
 fn with_common<'a>(

@@ -79,14 +79,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.takeovers > 0 || args.kills > 0 {
         step("build the rounds", || rounds::build(open_ssl))?;
     }
+    let seed = rounds::seed_of_this_run();
     if args.takeovers > 0 {
         attempt(format!("{} takeovers", args.takeovers), &|| {
-            rounds::takeovers(&built, args.takeovers, 1)
+            rounds::takeovers(&built, args.takeovers, seed, &[])
         });
     }
     if args.kills > 0 {
         attempt(format!("{} kills", args.kills), &|| {
-            rounds::kills(&built, args.kills, 1)
+            rounds::kills(&built, args.kills, seed)
         });
     }
     if !args.no_bench {

@@ -26,6 +26,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         rounds,
         seed,
     } = &arguments.common;
+    say(&format!("seed {seed}"));
     let mut luck = StdRng::seed_from_u64(*seed);
     // Machines have a /tmp of their own, and log in as users who may not read what is private to this one.
     let folder = tempfile::tempdir_in("/var/tmp")?;

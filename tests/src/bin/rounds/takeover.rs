@@ -68,6 +68,9 @@ const ALL: [Blow; 8] = [
 
 /// Whoever did nothing for so long was not in command: there is always something to do.
 const BREAK: Duration = Duration::from_millis(900);
+/// A second blow hits no later than this after the last call: by the rules somebody acts again six seconds after it, and
+/// the twenty seconds without one are counted from the last call, whatever happened since.
+const SECOND_BLOW_WITHIN: Duration = Duration::from_secs(12);
 /// How long everything may take to come to rest at the end.
 const REST: Duration = Duration::from_secs(90);
 /// How often to look.
@@ -90,6 +93,7 @@ struct Stage {
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
+    say(&format!("seed {}", arguments.common.seed));
     let mut stage = Stage::open(arguments, folder.path()).await?;
     let outcome = stage.play(arguments).await;
     if outcome.is_err() {
@@ -172,13 +176,14 @@ impl Stage {
             let took = began.elapsed();
             // Now and then it happens again while somebody is about to take over.
             let twice = arguments.blows.is_empty() && self.luck.random_range(0..4) == 0;
+            let pause = self.millis(0..7000);
+            let since_last = self.overseer.since(0).last().map(|deed| deed.at.elapsed());
+            let twice = twice && since_last.unwrap_or_default() + pause <= SECOND_BLOW_WITHIN;
             if twice {
-                let pause = self.millis(0..7000);
                 sleep(pause).await;
                 last = self.overseer.n().checked_sub(1);
                 self.postgres.kill_the_holder().await?;
                 began = Instant::now();
-                self.downs.push((began, began));
             }
             let again = self.somebody_acts_after(last, began).await;
             let again = again.with_context(|| format!("round {round}, {blow:?}"))?;

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 use crate::overseer::Deed;
 
 /// Whoever takes over does so at least this long after the last call of whoever was there before. By the rules it is a
-/// second; less than half of one is no lateness of this machine.
-const BETWEEN_TWO_MIN: Duration = Duration::from_millis(500);
+/// second; the rest is for calls that arrive late.
+const BETWEEN_TWO_MIN: Duration = Duration::from_millis(900);
 
 /// While the database is up, somebody is in command again within this time.
 pub(crate) const WITHOUT_ONE_MAX: Duration = Duration::from_secs(20);
