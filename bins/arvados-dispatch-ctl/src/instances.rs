@@ -112,12 +112,16 @@ fn row_for_people(instance: &Instance) -> Vec<String> {
     };
     // Seconds are enough for people.
     let last_busy = instance.last_busy.split('.').next().unwrap_or_default();
+    let kind = match &instance.image {
+        Some(image) => format!("{}@{image}", instance.arvados_instance_type),
+        None => instance.arvados_instance_type.clone(),
+    };
     let cells = [
         id,
         &or_dash(&instance.address),
         &instance.worker_state.to_string(),
         &instance.idle_behavior.to_string(),
-        &instance.arvados_instance_type,
+        &kind,
         &format!("{:.4}", instance.price),
         &or_dash(last_busy.trim_end_matches('Z')),
         &or_dash(&containers(instance).join(" ")),
@@ -154,4 +158,29 @@ fn containers(instance: &Instance) -> &[String] {
         .running_container_uuids
         .as_deref()
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_beside_the_clusters_is_shown_with_the_type() {
+        let mut row = serde_json::json!({
+            "instance": "i-1", "address": "10.0.0.1", "price": 0.1, "arvados_instance_type": "small",
+            "provider_instance_type": "m5.small", "last_container_uuid": "", "last_busy": "2026-11-22T11:31:36Z",
+            "running_container_uuids": [], "worker_state": "idle", "idle_behavior": "run",
+        });
+        let mut shown = || {
+            let instance: Instance = serde_json::from_value(row.clone()).expect("a row");
+            row["image"] = "rocky9".into();
+            (
+                row_for_people(&instance)[4].clone(),
+                tsv_row(&instance)[4].clone(),
+            )
+        };
+        assert_eq!(shown(), ("small".to_owned(), "small".to_owned()));
+        // Scripts find the type under its own name, as the Go tool writes it.
+        assert_eq!(shown(), ("small@rocky9".to_owned(), "small".to_owned()));
+    }
 }

@@ -7,4 +7,5 @@ mod support;
 
 mod deaths;
 mod dispatch;
+mod lives;
 mod spot;

@@ -1,6 +1,8 @@
 //! What the tests of the daemon on a cloud have in common: the daemon as a process of its own, the lab it works on, and
 //! the lab's judgement.
 
+pub(crate) mod lives;
+
 use std::{
     collections::BTreeMap,
     fs::OpenOptions,

@@ -10,5 +10,6 @@ mod support;
 mod adversity;
 mod dispatch;
 mod door;
+mod lives;
 mod moto;
 mod spot;

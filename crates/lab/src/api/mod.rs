@@ -152,6 +152,10 @@ impl Api {
         &self.containers
     }
 
+    pub(crate) fn replace_root_token(&mut self, token: &str) {
+        self.root_token = token.to_owned();
+    }
+
     /// What containers that the dispatcher has locked are locked by.
     pub fn root_token_uuid(&self) -> String {
         format!("{}-gj3su-000000000000000", self.cluster_id)

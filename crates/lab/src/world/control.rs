@@ -128,6 +128,12 @@ impl World {
         self.forget_duties();
     }
 
+    /// The cluster has another SystemRootToken from now on; the former one is no good any more.
+    pub fn replace_root_token(&mut self, token: &str) {
+        self.settings.system_root_token = token.to_owned();
+        self.api.replace_root_token(token);
+    }
+
     /// Asks whoever runs the dispatcher to kill it and start it again.
     pub fn restart_dispatcher(&mut self) {
         self.tell(Event::RestartDispatcher);
