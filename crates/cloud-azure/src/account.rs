@@ -43,7 +43,7 @@ pub(crate) struct Account {
     tasks: Mutex<JoinSet<()>>,
     /// `None` inside: they could not be read. Held while they are read, so that they are read once.
     sizes: tokio::sync::Mutex<Option<(Option<Arc<Sizes>>, Time)>>,
-    #[cfg(test)]
+    #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) mutant: Option<crate::mutants::Mutant>,
 }
 
@@ -53,7 +53,7 @@ impl Account {
         parameters: Parameters,
         context: DriverContext,
         ages: Ages,
-        #[cfg(test)] mutant: Option<crate::mutants::Mutant>,
+        #[cfg(all(test, feature = "cloud-tests"))] mutant: Option<crate::mutants::Mutant>,
     ) -> Arc<Account> {
         let rule = Rule {
             prefix: names::prefix(&context.instance_set_id),
@@ -64,7 +64,7 @@ impl Account {
             dangling_after: parameters.dangling_after,
             ages,
         };
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let calls = {
             let mut calls = calls;
             calls.mutant = mutant;
@@ -81,7 +81,7 @@ impl Account {
             memory: Mutex::default(),
             tasks: Mutex::default(),
             sizes: tokio::sync::Mutex::default(),
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             mutant,
         })
     }

@@ -69,7 +69,7 @@ pub(crate) struct Calls {
     pub(crate) masks: Masks,
     /// How much faster than in life clocks run; 1 but in tests.
     pub(crate) scale: u32,
-    #[cfg(test)]
+    #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) mutant: Option<crate::mutants::Mutant>,
 }
 
@@ -119,7 +119,7 @@ impl Calls {
             paces: Mutex::default(),
             masks: Masks::default(),
             scale: scale.max(1),
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             mutant: None,
         })
     }
@@ -355,7 +355,7 @@ impl Calls {
     }
 
     fn pace(&self, action: Action) -> PaceGuard<'_> {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let action = match self.mutant {
             Some(crate::mutants::Mutant::OnePaceForAll) => Action::PutVm,
             _ => action,

@@ -82,7 +82,7 @@ impl Account {
             self.parameters.places.vm(vm)
         );
         let body = body::merge(tags);
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let body = self.replaced(body);
         let mut pause = FRESH_PAUSE / self.calls.scale;
         for attempt in 1.. {
@@ -126,7 +126,7 @@ impl Account {
                 // There is none.
                 Ok(_) | Err(_) => {}
             }
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             if self.errs(crate::mutants::Mutant::FreshNotFoundIsGone) {
                 return Ok(());
             }
@@ -146,7 +146,7 @@ impl Account {
     }
 
     fn says_gone(&self, failure: &Failure) -> bool {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         if self.errs(crate::mutants::Mutant::AnyNotFoundIsGone)
             && matches!(failure, Failure::Said { status: 404, .. })
         {

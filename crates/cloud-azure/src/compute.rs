@@ -37,7 +37,7 @@ impl Account {
         ask(&self.calls, Action::PutVm, |client| {
             let vms = client.virtual_machines_client();
             let request = vms.create_or_update(group, name, vm, subscription);
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             if self.errs(crate::mutants::Mutant::PutsUnconditionally) {
                 return request.send();
             }

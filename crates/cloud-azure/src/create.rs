@@ -173,7 +173,7 @@ impl Account {
         put: &VirtualMachine,
         accepted: &mut Answer,
     ) -> Heard<Said> {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         if let Some(heard) = self.mutated(ask) {
             return heard;
         }
@@ -214,7 +214,7 @@ impl Account {
                 if ask == Ask::DeleteNic && !failure.is_absent() {
                     self.memory().left_behind(&nic);
                 }
-                #[cfg(test)]
+                #[cfg(all(test, feature = "cloud-tests"))]
                 if let Some(heard) = self.misheard(ask, action, &failure) {
                     return heard;
                 }
@@ -245,7 +245,7 @@ impl Account {
         let class = atlas::class(&verdict, until);
         let words = atlas::words(action.name(), fault, *status, &verdict);
         let error = CloudError::new(class, words);
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let error = self.as_quota(error);
         error
     }

@@ -73,7 +73,7 @@ impl AzureDriver {
     }
 
     /// For tests: everything at one place, and all waits so many times shorter than in life.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) fn at(url: &str, scale: u32) -> AzureDriver {
         let place = Some(url.to_owned());
         AzureDriver {
@@ -103,7 +103,7 @@ impl AzureDriver {
         &self,
         parameters: &Value,
         context: DriverContext,
-        #[cfg(test)] mutant: Option<crate::mutants::Mutant>,
+        #[cfg(all(test, feature = "cloud-tests"))] mutant: Option<crate::mutants::Mutant>,
     ) -> Result<Arc<Account>, CloudError> {
         let refused = |words: String| CloudError::new(CloudErrorClass::Refused, words);
         let (read, endpoints) = self
@@ -120,7 +120,7 @@ impl AzureDriver {
             read,
             context,
             self.ages,
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             mutant,
         ))
     }
@@ -153,7 +153,7 @@ impl Driver for AzureDriver {
         let account = self.account(
             parameters,
             context,
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             None,
         )?;
         if self.scale != 1 {

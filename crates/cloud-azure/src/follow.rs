@@ -121,7 +121,7 @@ impl Account {
             Failure::NotSent(_) => No::Passing,
             Failure::Said { .. } => No::Refused,
         };
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         if self.errs(crate::mutants::Mutant::RefusedLookIsFailure)
             && let (No::Refused, Failure::Said { fault, .. }) = (no, &failure)
         {

@@ -62,7 +62,7 @@ mod token;
 #[cfg(feature = "sdk")]
 pub use driver::AzureDriver;
 
-#[cfg(all(test, feature = "sdk"))]
+#[cfg(all(test, feature = "cloud-tests"))]
 mod conformance;
-#[cfg(all(test, feature = "sdk"))]
+#[cfg(all(test, feature = "cloud-tests"))]
 mod mutants;

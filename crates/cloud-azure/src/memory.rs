@@ -86,7 +86,7 @@ impl Memory {
     }
 
     /// For tests: time has passed since it was made.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) fn is_old(&mut self, id: &dispatch_model::InstanceId) {
         self.made.remove(crate::places::name_in(id.as_str()));
     }
@@ -234,7 +234,7 @@ impl Memory {
     }
 
     /// For tests: whether somebody sees to this VM, or to its end.
-    #[cfg(test)]
+    #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) fn is_attended(&self, vm: &str) -> bool {
         self.attended.iter().any(|who| who.ends_with(vm))
     }

@@ -85,7 +85,7 @@ pub(crate) struct Account {
     pub(crate) key_name: tokio::sync::Mutex<Option<String>>,
     /// Held while the zones are asked for, so that the creates beside the first wait for them too.
     pub(crate) zones_asked: tokio::sync::Mutex<()>,
-    #[cfg(test)]
+    #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) mutant: Option<crate::mutants::Mutant>,
 }
 
@@ -118,7 +118,7 @@ impl Account {
             parameters,
             context,
             manner,
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             mutant: None,
         }
     }
@@ -235,7 +235,7 @@ impl Account {
     }
 
     fn pace(&self, action: Action) -> MutexGuard<'_, Pace> {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let action = if self.errs(crate::mutants::Mutant::OnePaceForAll) {
             Action::RunInstances
         } else {

@@ -57,7 +57,7 @@ impl Account {
             None => error,
         })?;
         self.learn_zones().await;
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let sent_to =
             sent_to.filter(|_| !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout));
         let is_repeated = sent_to.is_some();
@@ -92,7 +92,7 @@ impl Account {
                 }
                 Err(refusal) => refusal,
             };
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             if matches!(refusal.failure, Failure::Unknown(_))
                 && self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout)
             {
@@ -154,7 +154,7 @@ impl Account {
             let unknown = matches!(failure, Failure::Unknown(_));
             in_doubt |= unknown;
             let again = unknown && attempt < TRIES;
-            #[cfg(test)]
+            #[cfg(all(test, feature = "cloud-tests"))]
             let again = again && !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout);
             if !again {
                 break;
@@ -194,7 +194,7 @@ impl Account {
             &group,
             CloudErrorClass::OutcomeUnknown,
         );
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let error = self.as_quota(error);
         Err(Refusal {
             verdict: verdict(&failure),
@@ -205,7 +205,7 @@ impl Account {
 
     /// What EC2 calls a failure of its own may have been carried out all the same.
     fn perhaps_made(&self, failure: Failure) -> Failure {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         if self.errs(crate::mutants::Mutant::FaultIsRefusal) {
             return failure;
         }
@@ -229,7 +229,7 @@ impl Account {
     /// Whether what came of a repeated create tells what became of the first: had that made an instance, it would have
     /// been shown.
     fn settles(&self, failure: &Failure) -> bool {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         if self.errs(crate::mutants::Mutant::AnyRefusalSettles) {
             return verdict(failure)
                 .is_some_and(|verdict| !matches!(verdict.kind, Kind::Rate | Kind::Transient));
@@ -238,11 +238,11 @@ impl Account {
     }
 
     fn token(&self, launch: &Launch, order: &CreateOrder) -> Option<String> {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         if self.errs(crate::mutants::Mutant::NoToken) {
             return None;
         }
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         if self.errs(crate::mutants::Mutant::OneTokenForAllSubnets) {
             let anywhere = Launch {
                 subnet: None,

@@ -126,7 +126,7 @@ impl Ec2Driver {
         let config = aws_sdk_ec2::config::Builder::from(&shared)
             .interceptor(OnlyWhole)
             .interceptor(HandedOver);
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let config = config.interceptor(crate::conformance::Recorder);
         let client = Client::from_conf(config.build());
         Ok(Account::new(client, parameters, context, self.manner))

@@ -43,7 +43,7 @@ mod whole;
 #[cfg(feature = "sdk")]
 pub use driver::Ec2Driver;
 
-#[cfg(all(test, feature = "sdk"))]
+#[cfg(all(test, feature = "cloud-tests"))]
 mod conformance;
-#[cfg(all(test, feature = "sdk"))]
+#[cfg(all(test, feature = "cloud-tests"))]
 mod mutants;

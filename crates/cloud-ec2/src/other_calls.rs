@@ -22,10 +22,10 @@ const FRESH_PAUSE: Duration = Duration::from_millis(250);
 impl Account {
     /// Sets these tags, the reserved ones excepted (facts K28).
     pub(crate) async fn set_tags(&self, id: &InstanceId, tags: &Tags) -> Result<(), CloudError> {
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let all = tags;
         let tags = tags::settable(tags);
-        #[cfg(test)]
+        #[cfg(all(test, feature = "cloud-tests"))]
         let tags = if self.errs(crate::mutants::Mutant::ReservedTagsAreSet) {
             all.clone()
         } else {
@@ -75,7 +75,7 @@ impl Account {
             };
             if is_not_found(&failure) {
                 let young = self.memory().is_young(id, self.now());
-                #[cfg(test)]
+                #[cfg(all(test, feature = "cloud-tests"))]
                 let young = young && !self.errs(crate::mutants::Mutant::FreshNotFoundIsGone);
                 if !young {
                     return Ok(());

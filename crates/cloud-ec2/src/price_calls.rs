@@ -36,7 +36,7 @@ impl Account {
                 .iter()
                 .filter_map(|(id, instance_type)| {
                     let scratch = instance_type.added_scratch_bytes.div_ceil(GIB);
-                    #[cfg(test)]
+                    #[cfg(all(test, feature = "cloud-tests"))]
                     let scratch = if self.errs(crate::mutants::Mutant::ScratchIsFree) {
                         0
                     } else {
