@@ -378,11 +378,16 @@ async fn listen(lab: Arc<LabHandle>, overseer: Overseer) {
     }
 }
 
+/// More would wait than can be done while it rests at the end.
+const OPEN_MAX: usize = 60;
+
 /// There is always something to do.
 async fn keep_busy(lab: Arc<LabHandle>, seed: u64) {
     let mut luck = StdRng::seed_from_u64(seed);
     loop {
-        if let Err(error) = load::submit(&lab, &mut luck) {
+        if lab.world(|world, _| world.status()).open < OPEN_MAX
+            && let Err(error) = load::submit(&lab, &mut luck)
+        {
             say(&format!("a container was refused: {error:#}"));
         }
         sleep(Duration::from_millis(luck.random_range(100..400))).await;

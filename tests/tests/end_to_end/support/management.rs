@@ -42,6 +42,10 @@ impl Management {
     }
 
     /// A request with any token, or none. `None` if there was no answer.
+    #[expect(
+        clippy::print_stdout,
+        reason = "a test that fails for want of an answer says why"
+    )]
     pub(crate) async fn ask(
         &self,
         method: Method,
@@ -59,7 +63,13 @@ impl Management {
                 .header("Content-Type", "application/x-www-form-urlencoded")
                 .body(form.to_owned());
         }
-        let response = request.send().await.ok()?;
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                println!("{path} was not answered: {error:?}");
+                return None;
+            }
+        };
         Some(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
