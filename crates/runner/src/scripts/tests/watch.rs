@@ -198,15 +198,14 @@ fn a_signal_that_a_child_loses_is_sent_again() {
 fn signal_ends_the_watch(shell: &str, programs: Option<&Path>) {
     let locks = tempfile::tempdir().expect("a directory");
     let _held = hold(locks.path(), A);
-    let line = watch_script(&root(), &text(locks.path()));
-    let mut command = Command::new("sh");
+    let mut line = watch_script(&root(), &text(locks.path()));
+    line = line.replacen("sh -c", &format!("exec {shell} -c"), 1);
     if let Some(programs) = programs {
-        let usual = std::env::var("PATH").expect("a path");
-        command.env("PATH", format!("{}:{usual}", programs.display()));
+        line = format!("PATH={}:$PATH; export PATH; {line}", programs.display());
     }
-    let mut child = command
+    let mut child = Command::new("sh")
         .arg("-c")
-        .arg(line.replacen("sh -c", &format!("exec {shell} -c"), 1))
+        .arg(line)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
