@@ -67,7 +67,7 @@ impl Scaled {
 
     async fn reach(&self, at: Time) {
         while self.ms() < at.millis() {
-            let left = Duration::from_millis(at.millis() - self.ms());
+            let left = Duration::from_millis(at.millis().saturating_sub(self.ms()));
             tokio::time::sleep(left.div_f64(FASTER).max(Duration::from_millis(1))).await;
         }
     }
