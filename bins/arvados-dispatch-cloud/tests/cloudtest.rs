@@ -212,7 +212,7 @@ async fn the_key_is_deployed_if_it_is_to_be_and_the_set_is_a_neutral_one() {
 }
 
 /// Facts T4: each subnet in turn, over SSH to the instances of the lab.
-#[cfg(feature = "ec2")]
+#[cfg(all(feature = "ec2", feature = "cloud-tests"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_subnet_of_an_ec2_account_is_tried_out() {
     use dispatch_lab_net::{Ec2Settings, Subnet, actions_of_policy};
@@ -272,7 +272,7 @@ async fn each_subnet_of_an_ec2_account_is_tried_out() {
 }
 
 /// The lab's configuration for its Azure API, and where that is.
-#[cfg(feature = "azure")]
+#[cfg(all(feature = "azure", feature = "cloud-tests"))]
 fn on_azure(
     lab: &LabHandle,
     azure: &dispatch_lab_net::AzureApi,
@@ -308,7 +308,7 @@ fn on_azure(
 }
 
 /// The same against an account of Azure, with its credentials in the configuration, is the live mode.
-#[cfg(feature = "azure")]
+#[cfg(all(feature = "azure", feature = "cloud-tests"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_azure_account_is_tried_out_and_left_as_it_was() {
     let lab = lab().await;
@@ -342,7 +342,7 @@ async fn an_azure_account_is_tried_out_and_left_as_it_was() {
 }
 
 /// What Azure refuses is told with its code and its remedy, and nothing is left behind.
-#[cfg(feature = "azure")]
+#[cfg(all(feature = "azure", feature = "cloud-tests"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_azure_refuses_is_told_with_the_remedy() {
     let lab = lab().await;
@@ -365,7 +365,7 @@ async fn what_azure_refuses_is_told_with_the_remedy() {
 }
 
 /// Azure keeps the network interface of a refused VM for a while: the test waits for it.
-#[cfg(feature = "azure")]
+#[cfg(all(feature = "azure", feature = "cloud-tests"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_create_on_azure_leaves_not_even_its_network_interface() {
     let lab = lab().await;
