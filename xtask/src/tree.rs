@@ -27,15 +27,20 @@ pub(crate) fn target() -> PathBuf {
         .map_or_else(|| root().join("target"), |dir| root().join(dir))
 }
 
-/// The version of the workspace.
-pub(crate) fn packages_version() -> Result<String> {
+/// What cargo knows of the workspace and its packages.
+fn metadata() -> Result<Value> {
     let metadata = output(&mut cargo([
         "metadata",
         "--no-deps",
         "--format-version",
         "1",
     ]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("read cargo's metadata")?;
+    serde_json::from_str(&metadata).context("read cargo's metadata")
+}
+
+/// The version of the workspace.
+pub(crate) fn packages_version() -> Result<String> {
+    let metadata = metadata()?;
     let packages = metadata["packages"].as_array();
     let version = packages.and_then(|packages| packages.first()?["version"].as_str());
     version
@@ -45,13 +50,7 @@ pub(crate) fn packages_version() -> Result<String> {
 
 /// Who is named in packages: `workspace.metadata.packages.maintainer` of the root `Cargo.toml`.
 pub(crate) fn maintainer() -> Result<String> {
-    let metadata = output(&mut cargo([
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("read cargo's metadata")?;
+    let metadata = metadata()?;
     let named = metadata["metadata"]["packages"]["maintainer"].as_str();
     let named = named.context("Cargo.toml names no workspace.metadata.packages.maintainer")?;
     ensure!(
@@ -124,13 +123,7 @@ pub(crate) struct Package {
 
 /// All members of the workspace.
 pub(crate) fn packages() -> Result<Vec<Package>> {
-    let metadata = output(&mut cargo([
-        "metadata",
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("read cargo's metadata")?;
+    let metadata = metadata()?;
     let packages = metadata["packages"]
         .as_array()
         .context("cargo's metadata lists no packages")?;
