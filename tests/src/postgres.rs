@@ -5,7 +5,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
@@ -294,24 +293,4 @@ fn programs() -> anyhow::Result<PathBuf> {
         .ok_or_else(|| {
             io::Error::other("PostgreSQL is not installed: `cargo xtask setup` installs it").into()
         })
-}
-
-/// A port that is free at this moment on all addresses, each time another one.
-///
-/// It lies below those that the kernel gives to connections and to servers that do not choose (32768 and up): nobody
-/// takes it before the server that it is for.
-pub fn free_port() -> anyhow::Result<u16> {
-    const FIRST: u32 = 12_000;
-    const PORTS: u32 = 20_000;
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
-    // Test programs that run side by side begin in different places.
-    let begin = std::process::id().wrapping_mul(101);
-    for _ in 0..PORTS {
-        let place = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % PORTS;
-        let port = u16::try_from(FIRST + place)?;
-        if std::net::TcpListener::bind(("0.0.0.0", port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no port from {FIRST} to {} is free", FIRST + PORTS)
 }

@@ -190,9 +190,3 @@ pub(crate) fn sibling(name: &str, option: &str) -> anyhow::Result<PathBuf> {
     );
     Ok(path)
 }
-
-/// A loopback address with a port that is free at this moment.
-pub(crate) fn free_address() -> anyhow::Result<String> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr()?.to_string())
-}

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, fs, time::Duration};
 
+use dispatch_lab_net::free_port;
 use dispatch_lock::{Keeper, Settings, Standing, Term, Timing};
-use dispatch_tests::postgres::{Ending, Postgres, free_port};
+use dispatch_tests::postgres::{Ending, Postgres};
 
 use crate::support::eventually;
 

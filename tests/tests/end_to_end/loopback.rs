@@ -6,13 +6,12 @@
 use std::process::Stdio;
 
 use dispatch_lab::Settings;
-use dispatch_lab_net::{Lab, Scheme};
+use dispatch_lab_net::{Lab, Scheme, free_address};
 use serde_json::json;
 use tokio::process::Command;
 
 use crate::support::{
-    Management, container, daemon_program, eventually, free_address, holds, run_ctl,
-    stand_in_runner,
+    Management, container, daemon_program, eventually, holds, run_ctl, stand_in_runner,
 };
 
 const TOKEN: &str = "managementtokenmanagementtokenmanagementtoken";
@@ -57,7 +56,7 @@ async fn containers_run_on_this_host_without_ssh_or_a_key() {
     // Not below the /tmp that the daemon sees: that is a private one.
     let files = tempfile::tempdir_in("/var/tmp").expect("a directory");
     let path = |name: &str| files.path().join(name).display().to_string();
-    let address = free_address();
+    let address = free_address().expect("a free port");
     // Neither are the programs, wherever they were built.
     std::fs::copy(daemon_program(), path("arvados-dispatch-cloud")).expect("copied");
     std::fs::copy(stand_in_runner(), path("lab-crunch-run")).expect("copied");

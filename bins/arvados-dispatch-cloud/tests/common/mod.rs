@@ -7,15 +7,14 @@ use std::{
     collections::BTreeMap,
     fs::OpenOptions,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use dispatch_lab_net::{
-    ClusterConfig, Lab, LabHandle,
+    ClusterConfig, Lab, LabHandle, free_address,
     world::{Settings, Span, judge::Report, world::Submission},
 };
 use serde_json::json;
@@ -103,7 +102,7 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Serves this lab.
     pub(crate) async fn start(mut lab: Lab, cloud_vms: BTreeMap<&'static str, String>) -> Prepared {
-        let management = free_address();
+        let management = free_address().expect("a free port");
         let lines = cloud_vms.into_iter();
         lab.config = ClusterConfig {
             management_address: management.clone(),
@@ -313,17 +312,6 @@ fn daemon(directory: &TempDir, environment: &BTreeMap<&'static str, String>) -> 
         .stderr(log)
         .spawn()
         .expect("the daemon starts")
-}
-
-/// A loopback address that stays free until the daemon takes it: on a host of its own, since at 127.0.0.1 somebody else,
-/// an outgoing connection even, may be given the port meanwhile.
-fn free_address() -> String {
-    static HOSTS: AtomicU32 = AtomicU32::new(0);
-    let n = HOSTS.fetch_add(1, Ordering::Relaxed);
-    let [_, _, high, low] = std::process::id().to_be_bytes();
-    let host = format!("127.{}.{high}.{low}", 130 + n % 100);
-    let listener = TcpListener::bind((host, 0)).expect("a free port");
-    listener.local_addr().expect("an address").to_string()
 }
 
 /// A container of so many cores that runs for so long, ms.

@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context;
 use dispatch_lab::{
     faults::Level,
     judge::Report,
     world::{Event, Status},
 };
-use dispatch_lab_net::{LabHandle, VmKind};
+use dispatch_lab_net::{LabHandle, VmKind, free_address};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{sync::broadcast, time::Instant};
@@ -124,7 +125,7 @@ async fn begin(
         (None, Some(_)) => setup::sibling("lab-crunch-run", "--runner")?,
         (None, None) => setup::play_runner(&directory)?,
     };
-    let management = setup::free_address()?;
+    let management = free_address().context("find a port for the management API")?;
     let mut lab = setup::lab(arguments.seed, arguments.faults);
     lab.config = setup::config(management.clone(), Some(&runner), machines.is_some());
     if let Some(directory) = machines {

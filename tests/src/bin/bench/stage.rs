@@ -8,7 +8,7 @@ use dispatch_lab::{
     settings::InstanceType,
     world::{Entry, Moment, Submission},
 };
-use dispatch_lab_net::{Lab, LabHandle};
+use dispatch_lab_net::{Lab, LabHandle, free_address};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::Instant;
@@ -226,11 +226,6 @@ fn settings(setup: &Setup) -> Settings {
     settings.runner.start_ms = Span::exactly(120);
     settings.runner.exit_lag_ms = Span::exactly(10);
     settings
-}
-
-fn free_address() -> anyhow::Result<String> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("find a free port")?;
-    Ok(listener.local_addr()?.to_string())
 }
 
 /// What the lab has written down.

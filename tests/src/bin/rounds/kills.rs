@@ -3,8 +3,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
-use dispatch_lab_net::{Lab, Scheme, VmKind};
-use dispatch_tests::postgres::free_port;
+use dispatch_lab_net::{Lab, Scheme, VmKind, free_address};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::sleep;
 
@@ -36,7 +35,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut lab = Lab::new(*seed, load::settings());
     lab.scheme = Scheme::Http;
     lab.vms = VmKind::Sshd(folder.path().join("machines"));
-    lab.config.management_address = format!("127.0.0.1:{}", free_port()?);
+    lab.config.management_address = free_address()?;
     lab.config.cloud_vms = load::cloud_vms();
     let booted = ("BootProbeCommand", "test -e /run/lab-booted");
     (lab.config.cloud_vms).push((booted.0.to_owned(), booted.1.to_owned()));

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use dispatch_lab_net::{Heard, Lab, LabHandle, Scheme};
-use dispatch_tests::postgres::{Ending, Postgres, free_port};
+use dispatch_lab_net::{Heard, Lab, LabHandle, Scheme, free_port};
+use dispatch_tests::postgres::{Ending, Postgres};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use rustix::process::Signal;
 use tokio::{

@@ -7,11 +7,11 @@ use std::{
 };
 
 use dispatch_lab::{Settings, Span, judge::Report, world::Submission};
-use dispatch_lab_net::{ClusterConfig, Lab, LabHandle, Scheme};
+use dispatch_lab_net::{ClusterConfig, Lab, LabHandle, Scheme, free_address};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{Daemon, Launch, Management, Ran, eventually, free_address, holds, run_ctl};
+use super::{Daemon, Launch, Management, Ran, eventually, holds, run_ctl};
 
 /// Lines of the daemon's log that are shown when a test fails.
 const LAST_LINES: usize = 60;
@@ -114,7 +114,7 @@ impl Rig {
     ) -> (LabHandle, Management, TempDir) {
         let mut order = Order::usual();
         change(&mut order);
-        let management_address = free_address();
+        let management_address = free_address().expect("a free port");
         let lines = |lines: BTreeMap<&'static str, String>| {
             lines
                 .into_iter()
