@@ -170,14 +170,15 @@ impl Postgres {
 
     /// A session of the superuser, over the socket.
     pub async fn client(&self) -> anyhow::Result<Client> {
-        let mut config = tokio_postgres::Config::new();
-        config.host_path(self.folder.path()).port(self.port);
-        config.user("postgres").dbname("postgres");
-        config.application_name("the test");
-        config.connect_timeout(PATIENCE);
-        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
-        let line = tokio::spawn(async move { connection.await.is_ok() });
-        Ok(Client { client, line })
+        self.door().client().await
+    }
+
+    /// Where sessions begin, for whoever looks on while the server comes and goes.
+    pub fn door(&self) -> Door {
+        Door {
+            socket: self.folder.path().to_owned(),
+            port: self.port,
+        }
     }
 
     /// Ends the session that holds the dispatchers' lock. Whether there was one.
@@ -243,6 +244,27 @@ impl Drop for Postgres {
                 std::thread::park_timeout(Duration::from_millis(5));
             }
         }
+    }
+}
+
+/// The way to a server, whether or not it runs.
+#[derive(Clone, Debug)]
+pub struct Door {
+    socket: PathBuf,
+    port: u16,
+}
+
+impl Door {
+    /// A session of the superuser, over the socket.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        let mut config = tokio_postgres::Config::new();
+        config.host_path(&self.socket).port(self.port);
+        config.user("postgres").dbname("postgres");
+        config.application_name("the test");
+        config.connect_timeout(PATIENCE);
+        let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+        let line = tokio::spawn(async move { connection.await.is_ok() });
+        Ok(Client { client, line })
     }
 }
 

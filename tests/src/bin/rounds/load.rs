@@ -58,6 +58,14 @@ pub(crate) fn submit(lab: &LabHandle, luck: &mut StdRng) -> anyhow::Result<Strin
         .map_err(|error| anyhow::anyhow!("{error:?}"))
 }
 
+/// Its request is withdrawn: it is not to run any more.
+pub(crate) fn withdraw(lab: &LabHandle, uuid: &str) {
+    lab.world(|world, now| {
+        world.doom(uuid, "its request was withdrawn");
+        world.set_priority(uuid, 0, now);
+    });
+}
+
 /// Waits until all is done and paid; nothing may have been lost, nothing have run twice, nothing be left.
 pub(crate) async fn settle(
     lab: &LabHandle,
@@ -75,9 +83,13 @@ pub(crate) async fn settle(
                 report.breaches.join("; ")
             );
         }
-        if report.complete == report.submitted && report.instances_left == 0 {
+        let withdrawn = report.doomed - report.doomed_but_complete;
+        let unasked = report.cancelled_without_cause.is_empty();
+        if report.complete + withdrawn == report.submitted && report.instances_left == 0 && unasked
+        {
             return Ok(format!(
-                "{} containers, all complete, none run twice; {} instances made, none left",
+                "{} containers, all complete but {withdrawn} that were withdrawn, none run twice; {} instances made, \
+                 none left",
                 report.submitted, report.instances_created
             ));
         }

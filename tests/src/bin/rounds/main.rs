@@ -7,6 +7,7 @@ mod daemon;
 mod kills;
 mod load;
 mod overseer;
+mod sessions;
 mod takeover;
 mod verdict;
 mod wires;

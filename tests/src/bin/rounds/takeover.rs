@@ -1,6 +1,6 @@
 //! Two daemons on one cluster, and a PostgreSQL that is stopped, restarted and cut off.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use dispatch_lab_net::{Heard, Lab, LabHandle, Scheme, free_port};
@@ -20,6 +20,7 @@ use crate::{
     load,
     overseer::Overseer,
     say,
+    sessions::Sessions,
     verdict::{WITHOUT_ONE_MAX, judge},
     wires::Wires,
 };
@@ -84,7 +85,9 @@ struct Stage {
     /// Where their management APIs are.
     management: Vec<SocketAddr>,
     overseer: Overseer,
-    /// When the database was not there, or was shaken.
+    /// Who has held the lock.
+    sessions: Sessions,
+    /// When the database was not there.
     downs: Vec<(Instant, Instant)>,
     luck: StdRng,
     load: AbortHandle,
@@ -114,15 +117,12 @@ impl Stage {
         lab.scheme = Scheme::Http;
         lab.config.management_address = "@MANAGEMENT@".to_owned();
         lab.config.cloud_vms = load::cloud_vms();
-        lab.config.containers = vec![(
-            "CrunchRunArgumentsList".to_owned(),
-            "[\"--by=@BY@\"]".to_owned(),
-        )];
+        lab.config.containers = vec![("CrunchRunCommand".to_owned(), "@RUNNER@".to_owned())];
         let lab = Arc::new(lab.start().await?);
         lab.overhear();
         let (overseer, mut tasks) = (Overseer::default(), JoinSet::new());
         let (mut daemons, mut management) = (Vec::new(), Vec::new());
-        for by in 0..2 {
+        for (by, runner) in RUNNERS.iter().enumerate() {
             let mut config = lab.config_yaml().to_owned();
             for url in [lab.api_url(), lab.cloud_url()] {
                 let service = url.trim_start_matches("http://").parse()?;
@@ -132,7 +132,7 @@ impl Stage {
             let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
             management.push(address);
             config = config.replace("@MANAGEMENT@", &address.to_string());
-            config = config.replace("@BY@", &by.to_string());
+            config = config.replace("@RUNNER@", runner);
             config.push_str(&format!(
                 "    PostgreSQL:\n      Connection: {{host: {}, port: \"{}\", user: postgres, dbname: postgres, sslmode: disable}}\n",
                 Wires::database(by),
@@ -141,6 +141,8 @@ impl Stage {
             let name = format!("daemon-{by}");
             daemons.push(Daemon::start(programs, folder, &name, &config)?);
         }
+        let sessions = Sessions::default();
+        tasks.spawn(sessions.clone().watch(postgres.door(), 2));
         tasks.spawn(listen(Arc::clone(&lab), overseer.clone()));
         let load = tasks.spawn(keep_busy(Arc::clone(&lab), *seed));
         Ok(Stage {
@@ -150,6 +152,7 @@ impl Stage {
             daemons,
             management,
             overseer,
+            sessions,
             downs: Vec::new(),
             luck: StdRng::seed_from_u64(*seed),
             load,
@@ -187,7 +190,7 @@ impl Stage {
             }
             let again = self.somebody_acts_after(last, began).await;
             let again = again.with_context(|| format!("round {round}, {blow:?}"))?;
-            let verdict = judge(&self.overseer.since(0), &self.downs);
+            let verdict = judge(&self.overseer.since(0), &self.downs, &self.sessions.all());
             verdict
                 .map_err(anyhow::Error::msg)
                 .with_context(|| format!("round {round}, {blow:?}"))?;
@@ -315,7 +318,7 @@ impl Stage {
                 daemon.check()?;
             }
             let deeds = self.overseer.since(last.unwrap_or(0));
-            judge(&deeds, &self.downs).map_err(anyhow::Error::msg)?;
+            judge(&deeds, &self.downs, &self.sessions.all()).map_err(anyhow::Error::msg)?;
             let after_a_break = deeds.windows(2).find(|pair| {
                 pair[1].at > began && pair[1].at.saturating_duration_since(pair[0].at) >= BREAK
             });
@@ -339,17 +342,24 @@ impl Stage {
     async fn end(&mut self, rounds: u32) -> anyhow::Result<()> {
         self.load.abort();
         self.wires.mend_all().await?;
-        let verdict = judge(&self.overseer.since(0), &self.downs).map_err(anyhow::Error::msg)?;
+        let verdict = judge(&self.overseer.since(0), &self.downs, &self.sessions.all())
+            .map_err(anyhow::Error::msg)?;
         let daemons = &mut self.daemons;
         let words = load::settle(&self.lab, REST, || {
             daemons.iter_mut().try_for_each(Daemon::check)
         })
         .await?;
         say(&format!(
-            "{rounds} rounds: {} calls, {} handovers, {} ms at least from one's last call to the other's first, {:.1} s \
+            "{rounds} rounds: {} calls ({} of them signals), {} handovers, {} sessions that held the lock, {} ms at least from one's last call to the other's first, {:.1} s \
              at most without one while the database was up; {words}",
             self.overseer.n(),
+            self.overseer
+                .since(0)
+                .iter()
+                .filter(|deed| deed.what == A_SIGNAL)
+                .count(),
             verdict.handovers,
+            self.sessions.all().len(),
             verdict.shortest_between.unwrap_or_default().as_millis(),
             verdict.longest_without.as_secs_f64(),
         ));
@@ -361,17 +371,22 @@ impl Stage {
     }
 }
 
-/// Notes who starts runners: the commands say it.
+/// The runner's command in the two daemons' configurations: so what they do on machines can be told apart.
+const RUNNERS: [&str; 2] = ["crunch-run", "/usr/bin/crunch-run"];
+const A_SIGNAL: &str = "a signal";
+
+/// Notes who starts runners and who ends them: the commands say it.
 async fn listen(lab: Arc<LabHandle>, overseer: Overseer) {
     loop {
         for heard in lab.take_heard() {
             let Heard::Command { line, .. } = heard else {
                 continue;
             };
-            for by in 0..2 {
-                if line.contains("--detach") && line.contains(&format!("--by={by}")) {
-                    overseer.note(by, "a start");
-                }
+            let by = usize::from(line.contains(RUNNERS[1]));
+            if line.contains("--detach") {
+                overseer.note(by, "a start");
+            } else if line.contains("--kill") {
+                overseer.note(by, A_SIGNAL);
             }
         }
         sleep(LOOK_EVERY).await;
@@ -384,11 +399,20 @@ const OPEN_MAX: usize = 60;
 /// There is always something to do.
 async fn keep_busy(lab: Arc<LabHandle>, seed: u64) {
     let mut luck = StdRng::seed_from_u64(seed);
+    let mut recent = VecDeque::new();
     loop {
-        if lab.world(|world, _| world.status()).open < OPEN_MAX
-            && let Err(error) = load::submit(&lab, &mut luck)
+        if lab.world(|world, _| world.status()).open < OPEN_MAX {
+            match load::submit(&lab, &mut luck) {
+                Ok(uuid) => recent.push_back(uuid),
+                Err(error) => say(&format!("a container was refused: {error:#}")),
+            }
+        }
+        // Now and then somebody thinks better of it while it runs.
+        if recent.len() > 4
+            && let Some(uuid) = recent.pop_front()
+            && luck.random_range(0..6) == 0
         {
-            say(&format!("a container was refused: {error:#}"));
+            load::withdraw(&lab, &uuid);
         }
         sleep(Duration::from_millis(luck.random_range(100..400))).await;
     }
