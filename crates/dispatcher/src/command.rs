@@ -126,6 +126,8 @@ impl Command {
             .enable_all()
             .build()
             .map_err(|error| StartError::Runtime(error.to_string()))?;
+        term.arm()
+            .map_err(|error| StartError::Timer(error.to_string()))?;
         let work = runtime.spawn(self.work(term, stopping));
         let ended = tokio::select! {
             biased;
@@ -136,6 +138,9 @@ impl Command {
             },
         };
         let cut_off = end(runtime).await;
+        if cut_off.is_ok() {
+            term.disarm();
+        }
         match ended? {
             None => Ok(Ended::Asked),
             Some(why) => {

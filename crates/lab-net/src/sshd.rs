@@ -98,7 +98,8 @@ impl RealVm {
                 "/bin/sh",
             ])
             .arg(directory.join("boot"))
-            .stdin(Stdio::null())
+            // The machine lives for as long as this is open, see the script.
+            .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
@@ -273,6 +274,11 @@ fn boot_script(ailment: Ailment, directory: &Path) -> String {
     let directory = directory.display();
     format!(
         "set -e\n\
+         # With the lab the other end of our input goes, and with it the machine: a lab that is killed while `unshare`\n\
+         # forks leaves nobody who would have been told of its death.\n\
+         exec 9<&0 </dev/null\n\
+         trap 'exit 1' TERM\n\
+         (cat <&9 >/dev/null; kill -KILL -1; kill -TERM 1) &\n\
          mount -t tmpfs -o mode=755 tmpfs /run\n\
          mkdir -p /run/sshd /run/lock\n\
          chmod 1777 /run/lock\n\
@@ -300,7 +306,7 @@ fn boot_script(ailment: Ailment, directory: &Path) -> String {
          {slow}\n\
          # Not by exec: as the first process, this shell reaps what loses its parent.\n\
          /usr/sbin/sshd -D -e -f {directory}/sshd_config &\n\
-         wait\n"
+         wait $!\n"
     )
 }
 

@@ -7,6 +7,7 @@
 
 mod clocks;
 mod connect;
+mod deadman;
 mod holder;
 mod keeper;
 mod machine;

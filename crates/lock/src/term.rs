@@ -1,7 +1,7 @@
 //! One uninterrupted time of holding the lock.
 
 use std::{
-    fmt,
+    fmt, io,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -13,7 +13,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::clocks::{Clocks, Reading};
+use crate::{
+    Timing,
+    clocks::{Clocks, Reading},
+    deadman::Switch,
+};
 
 /// One uninterrupted time of holding the lock. Clones speak of the same.
 #[derive(Clone)]
@@ -25,6 +29,16 @@ pub struct Term {
     /// Why it is over, once it is.
     over: watch::Receiver<Option<Arc<str>>>,
 }
+
+/// So long after the last question that was answered the kernel ends a process that has not yet ended what the term
+/// allowed: it has had since the term's end for that, and the next holder does not act before `Timing::survey`, 4 s.
+const KILL_AFTER: Duration = Duration::from_millis(3_850);
+/// What a term that is over already is given to end.
+const KILL_AFTER_THE_END: Duration = Duration::from_millis(850);
+const _: () = assert!(
+    Timing::USUAL.valid.as_millis() < KILL_AFTER.as_millis()
+        && KILL_AFTER.as_millis() < Timing::USUAL.survey.as_millis()
+);
 
 /// Ends a term, or prolongs it.
 pub(crate) struct TermHandle {
@@ -59,6 +73,7 @@ impl Term {
         let validity = Validity {
             lasts: Arc::new(Mutex::new(lasts)),
             clocks,
+            switch: Arc::default(),
         };
         let (sender, over) = watch::channel(None);
         let term = Term {
@@ -93,6 +108,22 @@ impl Term {
     /// Whether something may be changed at this moment. Right even when nobody has had time to end the term.
     pub fn allows_acting(&self) -> bool {
         Instant::now() >= self.acts_at && self.validity.holds()
+    }
+
+    /// Lets the kernel end this process shortly before another dispatcher may act, unless the term is prolonged or
+    /// `disarm` is called before. Does nothing if no lock was taken.
+    pub fn arm(&self) -> io::Result<()> {
+        let at = match *self.validity.lasts() {
+            Lasts::ForEver => None,
+            Lasts::Until(_, read) => Some(read.boot + KILL_AFTER),
+            Lasts::Over => Some(self.validity.clocks.read().boot + KILL_AFTER_THE_END),
+        };
+        at.map_or(Ok(()), |at| self.validity.switch.arm(at))
+    }
+
+    /// Nothing of this term is left that could act.
+    pub fn disarm(&self) {
+        self.validity.switch.disarm();
     }
 
     /// Waits for the end: why. For ever, if no lock was taken.
@@ -136,6 +167,9 @@ impl TermHandle {
         let holds = self.validity.holds();
         if holds {
             *self.validity.lasts() = Lasts::Until(at, read);
+            if let Err(error) = self.validity.switch.put_off(read.boot + KILL_AFTER) {
+                tracing::error!("this process is about to be ended by its own timer: {error}");
+            }
         }
         holds
     }
@@ -167,6 +201,7 @@ pub(crate) enum Lasts {
 struct Validity {
     lasts: Arc<Mutex<Lasts>>,
     clocks: Clocks,
+    switch: Arc<Switch>,
 }
 
 impl Validity {

@@ -1,5 +1,5 @@
-//! Two daemons and a real PostgreSQL (facts M6, K8): a backend that is ended, and a line that is cut. More of it, and
-//! more often, with `cargo xtask rounds`.
+//! Two daemons and a real PostgreSQL (facts M6, K8): a backend that is ended, a line that is cut, and a holder
+//! that is stopped. More of it, and more often, with `cargo xtask rounds`.
 
 use std::process::Stdio;
 
@@ -14,7 +14,13 @@ async fn another_daemon_takes_over_and_never_two_act_at_once() {
     let programs = programs.parent().expect("a folder");
     let output = Command::new("unshare")
         .args(["--net", "--", env!("CARGO_BIN_EXE_rounds"), "takeover"])
-        .args(["--rounds", "2", "--blows", "backend,cut", "--programs"])
+        .args([
+            "--rounds",
+            "3",
+            "--blows",
+            "backend,cut,freeze",
+            "--programs",
+        ])
         .arg(programs)
         .stdin(Stdio::null())
         .kill_on_drop(true)

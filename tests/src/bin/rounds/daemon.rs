@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -73,6 +74,12 @@ impl Daemon {
         let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.and_then(Pid::from_raw).context("it has ended")?;
         kill_process(pid, signal).context("signal the dispatcher")
+    }
+
+    /// Whether a SIGKILL that was not ours has ended it.
+    pub(crate) fn was_killed(&mut self) -> anyhow::Result<bool> {
+        let status = self.child.try_wait()?;
+        Ok(status.and_then(|status| status.signal()) == Some(Signal::KILL.as_raw()))
     }
 
     /// An error if it has ended by itself.

@@ -48,7 +48,7 @@ enum Blow {
     Restart,
     /// It crashes and comes up again.
     Crash,
-    /// The holder's process does not run for a while, in which it loses the lock.
+    /// The holder's process is stopped for so long that the kernel ends it; its backend is ended, or goes on for it.
     Freeze,
     /// The holder is killed, and started again.
     Kill,
@@ -279,11 +279,19 @@ impl Stage {
             Blow::Crash => self.bounce(Ending::Kill, Duration::ZERO).await,
             Blow::Freeze => {
                 self.daemons[holder].signal(Signal::STOP)?;
-                self.postgres.kill_the_holder().await?;
+                if self.luck.random() {
+                    self.postgres.kill_the_holder().await?;
+                }
                 // Long enough for the other to be in the midst of work.
                 let frozen_for = self.millis(6_000..11_000);
                 sleep(frozen_for).await;
-                self.daemons[holder].signal(Signal::CONT)
+                if !self.daemons[holder].was_killed()? {
+                    bail!(
+                        "daemon {holder} was stopped for {} ms, and lives",
+                        frozen_for.as_millis()
+                    );
+                }
+                self.daemons[holder].start_again()
             }
             Blow::Kill => {
                 self.daemons[holder].kill().await?;
