@@ -10,6 +10,7 @@ mod environment;
 mod faults;
 mod moto;
 mod mutated;
+mod omitted;
 mod on_moto;
 mod policy;
 mod sent;

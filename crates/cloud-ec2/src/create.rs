@@ -28,7 +28,19 @@ const SECRET_CHARS_MIN: usize = 8;
 struct Refusal {
     failure: Failure,
     verdict: Option<Verdict>,
+    /// What EC2 said, for people.
+    words: String,
     error: CloudError,
+    /// Whether it is certain that there is no instance of this order.
+    is_certain: bool,
+}
+
+impl Refusal {
+    /// What is lacking there, whatever became of this order.
+    fn lack(&self) -> Option<Verdict> {
+        let lacks = |verdict: &Verdict| matches!(verdict.kind, Kind::Capacity | Kind::Quota);
+        self.verdict.filter(lacks)
+    }
 }
 
 impl Account {
@@ -99,21 +111,28 @@ impl Account {
                 last = Some(refusal.error);
                 continue;
             }
-            let Some(verdict) = refusal.verdict else {
+            let (lack_there, now) = (refusal.lack(), self.now());
+            if let Some(Verdict { reach, .. }) = lack_there {
+                let words = &refusal.words;
+                self.places()
+                    .refused(&wish, subnet, reach, true, words, now);
+            }
+            let Some(verdict) = refusal.verdict.filter(|_| refusal.is_certain) else {
                 return Err(refusal.error);
             };
             self.memory().refused(&order.secret);
             if refusal.failure.code() == "InvalidKeyPair.NotFound" {
                 *self.key_name.lock().await = None;
             }
-            let lacks = matches!(verdict.kind, Kind::Capacity | Kind::Quota);
-            let (words, now) = (&refusal.error.message, self.now());
-            self.places()
-                .refused(&wish, subnet, verdict.reach, lacks, words, now);
+            if lack_there.is_none() {
+                let words = &refusal.words;
+                self.places()
+                    .refused(&wish, subnet, verdict.reach, false, words, now);
+            }
             if !verdict.reach.is_local() {
                 return Err(refusal.error);
             }
-            if lacks {
+            if lack_there.is_some() {
                 lack = Some(refusal.error);
             } else {
                 last = Some(refusal.error);
@@ -136,10 +155,12 @@ impl Account {
         let token = self.token(launch, order);
         let mut pause = REPEAT_AFTER;
         let mut failure = Failure::Unknown(String::new());
-        // Whether an earlier call of this order may have made an instance.
-        let mut in_doubt = self.memory().sent_to(&order.secret).is_some();
+        let mut sent_at = self.now();
+        // Since when an earlier call of this order may have made an instance, or may still make one.
+        let mut in_doubt_since = self.memory().in_doubt_since(&order.secret);
         for attempt in 1..=TRIES {
-            self.memory().sending(&order.secret, subnet, self.now());
+            sent_at = self.now();
+            self.memory().sending(&order.secret, subnet, sent_at);
             let send = request::run_instances(&self.client, launch, token.as_deref()).send();
             failure = match self.call(Action::RunInstances, send).await {
                 Ok(answer) => match answer.instances.unwrap_or_default().first() {
@@ -152,7 +173,11 @@ impl Account {
                 Err(failure) => self.perhaps_made(failure),
             };
             let unknown = matches!(failure, Failure::Unknown(_));
-            in_doubt |= unknown;
+            if unknown {
+                let now = self.now();
+                self.memory().doubted(&order.secret, now);
+                in_doubt_since = Some(now);
+            }
             let again = unknown && attempt < TRIES;
             #[cfg(all(test, feature = "cloud-tests"))]
             let again = again && !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout);
@@ -162,21 +187,26 @@ impl Account {
             self.wait(pause).await;
             pause *= 2;
         }
-        if in_doubt && !self.settles(&failure) {
+        if let Some(since) = in_doubt_since
+            && !self.settles(&failure, sent_at.since(since))
+        {
             let last = self.error(
                 Action::RunInstances,
                 &failure,
                 "",
                 CloudErrorClass::OutcomeUnknown,
             );
+            let words = last.message.clone();
             let error = match failure {
                 Failure::Unknown(_) => last,
                 _ => still_unknown(&last),
             };
             return Err(Refusal {
-                verdict: None,
+                verdict: verdict(&failure),
                 failure,
+                words,
                 error,
+                is_certain: false,
             });
         }
         if matches!(failure, Failure::Held(_) | Failure::NotSent(_)) {
@@ -199,7 +229,9 @@ impl Account {
         Err(Refusal {
             verdict: verdict(&failure),
             failure,
+            words: error.message.clone(),
             error,
+            is_certain: true,
         })
     }
 
@@ -226,15 +258,19 @@ impl Account {
         Failure::Unknown(atlas::words("the answer", named, verdict, message))
     }
 
-    /// Whether what came of a repeated create tells what became of the first: had that made an instance, it would have
-    /// been shown.
-    fn settles(&self, failure: &Failure) -> bool {
+    /// Whether what came of a repeated create, sent so long after the first was given up, tells what became of that.
+    fn settles(&self, failure: &Failure, since: Duration) -> bool {
         #[cfg(all(test, feature = "cloud-tests"))]
         if self.errs(crate::mutants::Mutant::AnyRefusalSettles) {
             return verdict(failure)
                 .is_some_and(|verdict| !matches!(verdict.kind, Kind::Rate | Kind::Transient));
         }
-        matches!(failure, Failure::Said { code, .. } if atlas::settles(code.as_deref()))
+        #[cfg(all(test, feature = "cloud-tests"))]
+        let since = match self.errs(crate::mutants::Mutant::LackSettlesAtOnce) {
+            true => Duration::MAX,
+            false => since,
+        };
+        matches!(failure, Failure::Said { code, .. } if atlas::settles(code.as_deref(), since))
     }
 
     fn token(&self, launch: &Launch, order: &CreateOrder) -> Option<String> {

@@ -1,13 +1,16 @@
 //! Listing instances (facts E5, E14, K28, K34).
 
-use std::time::{Duration, SystemTime};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
 
 use aws_sdk_ec2::{
     primitives::DateTime,
     types::{Filter, Instance as Described, InstanceLifecycleType, InstanceStateName},
 };
 use dispatch_cloud::{CloudError, Instance, Tags};
-use dispatch_model::CloudErrorClass;
+use dispatch_model::{CloudErrorClass, Time};
 
 use crate::{
     account::{Account, Action},
@@ -23,10 +26,23 @@ const PAGES_MAX: usize = 1000;
 impl Account {
     /// All our instances that are not going or gone.
     pub(crate) async fn list(&self, tags: &Tags) -> Result<Vec<Instance>, CloudError> {
-        let described = self.describe(tags).await?;
+        let mut described = self.describe(tags).await?;
         let now = self.now();
-        let ids = described.iter().map(|found| instance(found).id).collect();
+        let mut ids: BTreeSet<_> = described.iter().map(|found| instance(found).id).collect();
+        let omitted = self.memory().omitted(tags, &ids, now);
+        let asked_about = self.ask_about(tags, omitted).await;
+        let shown_on = asked_about.shown_on;
+        ids.extend(shown_on.iter().map(|known| known.id.clone()));
+        ids.extend(asked_about.found.iter().map(|found| instance(found).id));
         self.memory().shown(&ids, now);
+        for found in &described {
+            self.remember(found, None);
+        }
+        for found in &asked_about.found {
+            // It may be omitted again.
+            self.remember(found, Some(now));
+        }
+        described.extend(asked_about.found);
         let (gone, alive): (Vec<_>, Vec<_>) = described.into_iter().partition(|found| {
             #[cfg(all(test, feature = "cloud-tests"))]
             if self.errs(crate::mutants::Mutant::GoingIsListed) {
@@ -48,7 +64,18 @@ impl Account {
         let spot = alive.iter().filter(|instance| is_spot(instance));
         let spot = spot.filter_map(|spot| Some((instance(spot).id, price_key(spot)?)));
         self.memory().spot_shown(spot.collect());
-        Ok(alive.iter().map(instance).collect())
+        let mut listed: Vec<Instance> = alive.iter().map(instance).collect();
+        listed.extend(shown_on);
+        Ok(listed)
+    }
+
+    fn remember(&self, found: &Described, omitted_since: Option<Time>) {
+        let known = instance(found);
+        if is_gone(found) {
+            self.memory().shown_gone(&known.id);
+        } else {
+            self.memory().shown_alive(&known, omitted_since);
+        }
     }
 
     async fn describe(&self, tags: &Tags) -> Result<Vec<Described>, CloudError> {

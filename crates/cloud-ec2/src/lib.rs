@@ -32,6 +32,8 @@ mod ends;
 #[cfg(feature = "sdk")]
 mod failure;
 #[cfg(feature = "sdk")]
+mod omitted;
+#[cfg(feature = "sdk")]
 mod other_calls;
 #[cfg(feature = "sdk")]
 mod price_calls;

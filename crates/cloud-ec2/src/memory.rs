@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use dispatch_cloud::Ended;
+use dispatch_cloud::{Ended, Instance, Tags};
 use dispatch_model::{InstanceId, InstanceSecret, Time};
 
 use crate::prices::PriceKey;
@@ -25,12 +25,14 @@ const MOST: usize = 20_000;
 /// The memory.
 #[derive(Default, Debug)]
 pub(crate) struct Memory {
-    /// To which subnet the create with this secret was sent.
-    sent: BTreeMap<InstanceSecret, (Option<String>, Time)>,
+    /// The creates that may have made something, by their secrets.
+    sent: BTreeMap<InstanceSecret, Sent>,
     /// The instances that were made or shown, and until when each is young.
     young_until: BTreeMap<InstanceId, Time>,
-    /// What we ended ourselves, so that its end is no news.
-    destroyed: BTreeMap<InstanceId, Time>,
+    /// What we ended ourselves, so that its end is no news; since when, and whether EC2 has agreed.
+    destroyed: BTreeMap<InstanceId, (Time, bool)>,
+    /// The instances that a list has shown alive, as the last one did; since when lists omit it.
+    alive: BTreeMap<InstanceId, (Instance, Option<Time>)>,
     /// Ends that have been told.
     told: BTreeSet<InstanceId>,
     /// Ends that wait to be asked for, the oldest first.
@@ -44,20 +46,46 @@ pub(crate) struct Memory {
     ask_for_zones_at: Time,
 }
 
+/// A create that was sent.
+#[derive(Debug)]
+struct Sent {
+    subnet: Option<String>,
+    at: Time,
+    /// When the last call was given up whose outcome is not known.
+    doubted_at: Option<Time>,
+}
+
 impl Memory {
     /// Where a create with this secret was sent whose outcome may be unknown: EC2 knows client tokens by zone, so it
     /// must be repeated there and nowhere else.
     pub(crate) fn sent_to(&self, secret: &InstanceSecret) -> Option<Option<String>> {
-        self.sent.get(secret).map(|(subnet, _)| subnet.clone())
+        self.sent.get(secret).map(|sent| sent.subnet.clone())
+    }
+
+    /// Since when nobody knows what a create with this secret has made.
+    pub(crate) fn in_doubt_since(&self, secret: &InstanceSecret) -> Option<Time> {
+        let sent = self.sent.get(secret)?;
+        Some(sent.doubted_at.unwrap_or(sent.at))
     }
 
     pub(crate) fn sending(&mut self, secret: &InstanceSecret, subnet: Option<&str>, now: Time) {
         if self.sent.len() >= MOST {
-            self.sent.retain(|_, (_, at)| now.since(*at) < KEPT);
+            self.sent.retain(|_, sent| now.since(sent.at) < KEPT);
         }
         if self.sent.len() < MOST {
-            self.sent
-                .insert(secret.clone(), (subnet.map(str::to_owned), now));
+            let sent = Sent {
+                subnet: subnet.map(str::to_owned),
+                at: now,
+                doubted_at: self.in_doubt_since(secret),
+            };
+            self.sent.insert(secret.clone(), sent);
+        }
+    }
+
+    /// The call that was sent last has been given up, and nobody knows its outcome.
+    pub(crate) fn doubted(&mut self, secret: &InstanceSecret, now: Time) {
+        if let Some(sent) = self.sent.get_mut(secret) {
+            sent.doubted_at = Some(now);
         }
     }
 
@@ -88,15 +116,54 @@ impl Memory {
 
     pub(crate) fn destroyed(&mut self, id: &InstanceId, now: Time) {
         if self.destroyed.len() >= MOST {
-            self.destroyed.retain(|_, at| now.since(*at) < KEPT);
+            self.destroyed.retain(|_, (at, _)| now.since(*at) < KEPT);
         }
         if self.destroyed.len() < MOST {
-            self.destroyed.insert(id.clone(), now);
+            let agreed = self.destroyed.get(id).is_some_and(|(_, agreed)| *agreed);
+            self.destroyed.insert(id.clone(), (now, agreed));
+        }
+    }
+
+    /// EC2 has agreed to end it: from now on, that lists omit it means that it is gone.
+    pub(crate) fn ends(&mut self, id: &InstanceId) {
+        self.alive.remove(id);
+        if let Some((_, agreed)) = self.destroyed.get_mut(id) {
+            *agreed = true;
         }
     }
 
     pub(crate) fn is_our_doing(&self, id: &InstanceId) -> bool {
         self.destroyed.contains_key(id)
+    }
+
+    /// EC2 shows it alive.
+    pub(crate) fn shown_alive(&mut self, instance: &Instance, omitted_since: Option<Time>) {
+        let ends = self.destroyed.get(&instance.id);
+        if self.alive.len() < MOST && !ends.is_some_and(|(_, agreed)| *agreed) {
+            let known = (instance.clone(), omitted_since);
+            self.alive.insert(instance.id.clone(), known);
+        }
+    }
+
+    /// It is not alive, or none of ours.
+    pub(crate) fn shown_gone(&mut self, id: &InstanceId) {
+        self.alive.remove(id);
+    }
+
+    /// What a list of these tags, which has just shown these instances, omits although it was alive; since when, the
+    /// longest first.
+    pub(crate) fn omitted(
+        &mut self,
+        tags: &Tags,
+        shown: &BTreeSet<InstanceId>,
+        now: Time,
+    ) -> Vec<(Instance, Time)> {
+        let mut omitted: Vec<(Instance, Time)> = (self.alive.iter_mut())
+            .filter(|(id, (instance, _))| !shown.contains(*id) && has(instance, tags))
+            .map(|(_, (instance, since))| (instance.clone(), *since.get_or_insert(now)))
+            .collect();
+        omitted.sort_by_key(|(_, since)| *since);
+        omitted
     }
 
     /// Keeps the news of an end for whoever asks; if nobody does, the oldest go.
@@ -161,4 +228,10 @@ impl Memory {
     pub(crate) fn asks_for_zones_soon(&mut self, now: Time) {
         self.ask_for_zones_at = now + SOON;
     }
+}
+
+/// Whether a list of these tags shows it.
+pub(crate) fn has(instance: &Instance, tags: &Tags) -> bool {
+    let mut tags = tags.iter();
+    tags.all(|(key, value)| instance.tags.get(key) == Some(value))
 }

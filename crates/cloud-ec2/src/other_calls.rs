@@ -70,7 +70,10 @@ impl Account {
                 .instance_ids(id.as_str())
                 .send();
             let failure = match self.call(Action::TerminateInstances, send).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.memory().ends(id);
+                    return Ok(());
+                }
                 Err(failure) => failure,
             };
             if is_not_found(&failure) {
@@ -78,6 +81,7 @@ impl Account {
                 #[cfg(all(test, feature = "cloud-tests"))]
                 let young = young && !self.errs(crate::mutants::Mutant::FreshNotFoundIsGone);
                 if !young {
+                    self.memory().ends(id);
                     return Ok(());
                 }
                 if attempt < FRESH_TRIES {
@@ -203,6 +207,6 @@ fn is_forbidden(failure: &Failure) -> bool {
     matches!(failure.code(), "UnauthorizedOperation" | "AuthFailure")
 }
 
-fn is_not_found(failure: &Failure) -> bool {
+pub(crate) fn is_not_found(failure: &Failure) -> bool {
     matches!(failure.code(), "InvalidInstanceID.NotFound" | "InvalidID")
 }

@@ -1,14 +1,23 @@
 //! What an answer to RunInstances says of an instance: whether this call may have made one, and whether an earlier,
 //! identical one has whose answer was lost.
 
+use std::time::Duration;
+
 use super::{Kind, bare, judge};
 
-/// The refusals that come after EC2 has looked for the client token and found nothing made by it: it has tried to
-/// launch, and met a limit or a lack. And the one that says that what was made has ended. All others (a missing
-/// permission, wrong credentials, an expired signature, a parameter, a throttle) strike before the token is looked for,
-/// or say that it is known (IdempotentParameterMismatch), so that an instance may be there.
-const SETTLE: &[&str] = &[
-    "IdempotentInstanceTerminated",
+/// What was made has ended.
+const ENDED: &str = "IdempotentInstanceTerminated";
+
+/// A call whose answer was lost may be on its way or at work for so long. EC2 documents no such time; this is how long
+/// it advises to go on asking for what is not known everywhere yet.
+const AT_WORK_AT_MOST: Duration = Duration::from_secs(300);
+
+/// The refusals that come, as far as we know, after EC2 has looked for the client token and found nothing made by it: it
+/// has tried to launch, and met a limit or a lack. While the first call may still be at work, they say nothing: it may
+/// have taken the last of it itself, or be carried out when there is some again. All others (a missing permission, wrong
+/// credentials, an expired signature, a parameter, a throttle) strike before the token is looked for, or say that it is
+/// known (IdempotentParameterMismatch), so that an instance may be there.
+const LACKS: &[&str] = &[
     "InstanceLimitExceeded",
     "VcpuLimitExceeded",
     "MaxSpotInstanceCountExceeded",
@@ -39,9 +48,14 @@ const FAULTS: &[&str] = &[
     "RequestTimeout",
 ];
 
-/// Whether this answer to a repeated create tells what became of the first.
-pub(crate) fn settles(code: Option<&str>) -> bool {
-    code.is_some_and(|code| SETTLE.contains(&bare(code)))
+/// Whether this answer to a repeated create, sent so long after the last one of unknown outcome, tells what became of
+/// that.
+pub(crate) fn settles(code: Option<&str>, since: Duration) -> bool {
+    match code.map(bare) {
+        Some(ENDED) => true,
+        Some(code) => since >= AT_WORK_AT_MOST && LACKS.contains(&code),
+        None => false,
+    }
 }
 
 /// Whether a create that was answered so may have made an instance all the same: EC2 says that it failed, not that it
@@ -57,16 +71,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_limit_a_lack_or_an_end_tells_what_became_of_an_earlier_call() {
-        for code in SETTLE {
+    fn only_an_end_or_much_later_a_limit_or_a_lack_tells_what_became_of_an_earlier_call() {
+        let soon = AT_WORK_AT_MOST - Duration::from_millis(1);
+        for code in LACKS {
             let kind = judge(Some(code), 400, "").kind;
-            let is_listed = matches!(kind, Kind::Quota | Kind::Capacity);
-            assert!(
-                is_listed || *code == "IdempotentInstanceTerminated",
-                "{code}"
-            );
-            assert!(settles(Some(&format!("Client.{code}"))), "{code}");
+            assert!(matches!(kind, Kind::Quota | Kind::Capacity), "{code}");
+            let code = format!("Client.{code}");
+            assert!(settles(Some(&code), AT_WORK_AT_MOST), "{code}");
+            assert!(!settles(Some(&code), soon), "{code}");
         }
+        assert!(settles(Some(ENDED), Duration::ZERO));
         for code in [
             "UnauthorizedOperation",
             "AuthFailure",
@@ -81,9 +95,10 @@ mod tests {
             "NeverHeardOf",
             "",
         ] {
-            assert!(!settles(Some(code)), "{code}");
+            assert!(!settles(Some(code), Duration::MAX), "{code}");
         }
-        assert!(!settles(None), "whatever answers in EC2's place");
+        let in_its_place = settles(None, Duration::MAX);
+        assert!(!in_its_place, "whatever answers in EC2's place");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 
 use dispatch_cloud_conformance::Report;
 
-use super::{calls, doubt, ends, environment, faults, on_moto};
+use super::{calls, doubt, ends, environment, faults, omitted, on_moto};
 
 /// A check.
 pub(super) struct Check {
@@ -116,7 +116,9 @@ checks! {
     [] after_an_unknown_outcome_no_other_subnet_is_tried: lab (doubt), moto NO_FAULTS;
     [] a_throttle_after_a_lost_answer_leaves_the_outcome_unknown: lab (doubt), moto NO_FAULTS;
     [] an_answer_that_says_nothing_of_a_lost_create_leaves_it_unknown: lab (doubt), moto NO_FAULTS;
-    [] a_lack_or_a_limit_settles_a_lost_create: lab (doubt), moto NO_FAULTS;
+    [] a_lack_or_a_limit_says_nothing_of_a_create_that_may_still_be_at_work: lab (doubt), moto NO_FAULTS;
+    [] a_lack_that_leaves_a_create_unknown_is_remembered: lab (doubt), moto NO_FAULTS;
+    [] a_lack_or_a_limit_that_is_met_much_later_settles_a_lost_create: lab (doubt), moto NO_FAULTS;
     [] a_create_that_ec2_says_has_failed_is_asked_about_again: lab (doubt), moto NO_TOKENS;
     [] a_lost_create_stays_unknown_while_its_key_pair_cannot_be_looked_for: lab (doubt), moto NO_FAULTS;
     [] each_subnet_has_a_token_of_its_own: lab (faults), moto NO_TOKENS;
@@ -130,6 +132,10 @@ checks! {
     [] a_fresh_instance_that_is_not_known_yet_is_not_gone: lab (faults), moto NO_DELAY;
     [] a_fresh_instance_of_a_list_is_not_gone: lab (faults), moto NO_DELAY;
     [] an_old_instance_that_is_not_known_is_gone: lab (faults), moto (on_moto);
+    [] an_old_instance_that_a_list_omits_is_listed_on: lab (omitted), moto NO_DELAY;
+    [] what_lists_omit_and_ec2_does_not_know_is_gone_after_minutes: lab (omitted), moto NO_DELAY;
+    [] what_lists_omit_is_listed_on_while_ec2_does_not_answer_about_it: lab (omitted), moto NO_DELAY;
+    [] what_lists_omit_and_ec2_shows_as_ending_is_gone_at_once: lab (omitted), moto NO_DELAY;
     [] tags_of_a_fresh_instance_are_tried_again: lab (faults), moto NO_DELAY;
     [] an_instance_that_dies_while_launching_counts_like_a_refusal: lab (ends), moto NO_DEATHS;
     [] a_type_that_dies_again_and_again_while_launching_is_held: lab (ends), moto NO_DEATHS;

@@ -91,22 +91,63 @@ pub(super) async fn an_answer_that_says_nothing_of_a_lost_create_leaves_it_unkno
     }
 }
 
-/// EC2 has looked for the token before it meets a limit or a lack: the first call has made nothing, and another subnet
-/// may be tried.
-pub(super) async fn a_lack_or_a_limit_settles_a_lost_create() {
-    for (status, code, class, subnets) in [
-        (500, "InsufficientInstanceCapacity", LACK, 3),
-        (400, "InstanceLimitExceeded", CloudErrorClass::Quota, 2),
+/// The first call may still be on its way: it may have taken the last there was, or be carried out when there is some
+/// again. In another subnet, or with another order, the same would be made twice.
+pub(super) async fn a_lack_or_a_limit_says_nothing_of_a_create_that_may_still_be_at_work() {
+    for (status, code) in [
+        (500, "InsufficientInstanceCapacity"),
+        (400, "InsufficientFreeAddressesInSubnet"),
+        (400, "VcpuLimitExceeded"),
+        (400, "InstanceLimitExceeded"),
     ] {
         let next = |bad| Injection::next("RunInstances", bad);
-        // The first is not carried out.
-        let mut injections = vec![next(Bad::BadGateway)];
-        injections.push(next(refused(status, code, "x")).times(2));
-        let stage = with(injections).await;
+        let late = next(Bad::Late(1_000));
+        let stage = with(vec![late, next(refused(status, code, "x"))]).await;
+        let said = stage.create("m5.small", "s").await;
+        stage.carried_out().await;
+        let alive = stage.alive();
+        let class = said.as_ref().map_err(|error| &error.class).err();
+        assert!(
+            class == Some(&CloudErrorClass::OutcomeUnknown),
+            "{code}: {alive:?} is alive, and the create says {said:?}"
+        );
+        made_once(&stage, 2, code);
+        stage.create("m5.small", "s").await.expect("an instance");
+        made_once(&stage, 3, code);
+    }
+}
+
+/// Nobody knows what became of this order, but others need not ask there.
+pub(super) async fn a_lack_that_leaves_a_create_unknown_is_remembered() {
+    let lack = refused(500, "InsufficientInstanceCapacity", "sold out");
+    let stage = with(lost_then(lack)).await;
+    assert_eq!(class_of(&stage).await, CloudErrorClass::OutcomeUnknown);
+    stage.create("m5.small", "other").await.expect("another");
+    let tried = subnets_tried(&stage);
+    assert_eq!(tried, ["subnet-a1", "subnet-a1", "subnet-b1"]);
+}
+
+/// No call is at work for so long: had the first made something, EC2 would have found it by its token.
+pub(super) async fn a_lack_or_a_limit_that_is_met_much_later_settles_a_lost_create() {
+    for (status, code, class) in [
+        (500, "InsufficientInstanceCapacity", LACK),
+        (400, "InstanceLimitExceeded", CloudErrorClass::Quota),
+    ] {
+        let next = |bad| Injection::next("RunInstances", bad);
+        // None of them is carried out.
+        let lost = next(Bad::BadGateway).times(3);
+        let lack = next(refused(status, code, "x")).times(3);
+        let stage = with(vec![lost, lack]).await;
+        assert_eq!(class_of(&stage).await, CloudErrorClass::OutcomeUnknown);
+        for _ in 0..2 {
+            stage.pass(Duration::from_secs(140));
+            assert_eq!(class_of(&stage).await, CloudErrorClass::OutcomeUnknown);
+        }
+        stage.pass(Duration::from_secs(25));
         assert_eq!(class_of(&stage).await, class, "{code}");
         let tried = subnets_tried(&stage);
-        assert_eq!(tried.len(), subnets, "{code}: {tried:?}");
-        assert_eq!(stage.alive(), [], "{code}");
+        assert!(tried.iter().all(|subnet| *subnet == tried[0]), "{tried:?}");
+        assert_eq!((tried.len(), stage.alive()), (6, vec![]), "{code}");
     }
 }
 

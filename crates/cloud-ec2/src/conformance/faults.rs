@@ -535,10 +535,19 @@ pub(super) async fn a_deleted_key_pair_is_looked_for_again() {
     assert_eq!(stage.calls("DescribeKeyPairs"), 2);
 }
 
+/// EC2 has two codes for an id that it does not know.
 pub(super) async fn tags_of_a_fresh_instance_are_tried_again() {
+    let tags: Tags = [("a".to_owned(), "b".to_owned())].into();
+    for code in ["InvalidInstanceID.NotFound", "InvalidID"] {
+        let unknown = refused(400, code, "x");
+        let stage = with(vec![Injection::next("CreateTags", unknown)]).await;
+        let made = stage.create("m5.small", "s").await.expect("an instance");
+        let tagged = stage.account.set_tags(&made.id, &tags).await;
+        tagged.unwrap_or_else(|error| panic!("{code}: {error}"));
+        assert_eq!(stage.calls("CreateTags"), 2, "{code}");
+    }
     let stage = Setup::default().ec2(|s| s.unknown_ms = 400).start().await;
     let made = stage.create("m5.small", "s").await.expect("an instance");
-    let tags: Tags = [("a".to_owned(), "b".to_owned())].into();
     stage.account.set_tags(&made.id, &tags).await.expect("tags");
     assert!(stage.calls("CreateTags") > 1);
 }
@@ -617,6 +626,9 @@ pub(super) async fn the_zones_are_asked_for_again_soon_and_a_wrong_id_hides_only
     stage.pass(Duration::from_secs(61));
     stage.create("m5.small", "s3").await.expect("an instance");
     assert_eq!(stage.calls("DescribeSubnets"), 2, "known for an hour");
+    stage.pass(Duration::from_secs(3600));
+    stage.create("m5.small", "s4").await.expect("an instance");
+    assert_eq!(stage.calls("DescribeSubnets"), 3, "and asked for again");
 }
 
 pub(super) async fn cores_are_limited_by_quota_group() {

@@ -7,7 +7,7 @@ use super::{
 use crate::mutants::Mutant;
 
 /// Each mutant, the check that is there for it, and what that says: it must not fail for another reason.
-const MUTANTS: [(Mutant, &str, &str); 12] = [
+const MUTANTS: [(Mutant, &str, &str); 14] = [
     (
         Mutant::NoToken,
         "a_lost_answer_makes_no_second_instance",
@@ -21,6 +21,11 @@ const MUTANTS: [(Mutant, &str, &str); 12] = [
     (
         Mutant::AnyRefusalSettles,
         "an_answer_that_says_nothing_of_a_lost_create_leaves_it_unknown",
+        "is alive, and the create says",
+    ),
+    (
+        Mutant::LackSettlesAtOnce,
+        "a_lack_or_a_limit_says_nothing_of_a_create_that_may_still_be_at_work",
         "is alive, and the create says",
     ),
     (
@@ -52,6 +57,11 @@ const MUTANTS: [(Mutant, &str, &str); 12] = [
         Mutant::GoingIsListed,
         "what_is_going_is_not_listed",
         "left: [Instance { id: i-",
+    ),
+    (
+        Mutant::OmittedIsGone,
+        "an_old_instance_that_a_list_omits_is_listed_on",
+        "is alive, and the list shows []",
     ),
     (
         Mutant::OnePaceForAll,

@@ -1,7 +1,8 @@
 //! Many creates whose answers are lost, that are carried out late, that fail although they were carried out, and whose
-//! repetitions are refused; over three subnets in two zones, with lists that lag behind. A pool orders them as the
-//! dispatcher's does: with another secret after each failure that is told for certain, and after an unknown outcome once
-//! a list has had time to show what came of it. No order makes two instances, and none is alive that nobody looks after.
+//! repetitions are refused or meet lacks that pass; over three subnets in two zones, with lists that lag behind. A pool
+//! orders them as the dispatcher's does: with another secret after each failure that is told for certain, and after an
+//! unknown outcome once a list has had time to show what came of it. No order makes two instances, and none is alive
+//! that nobody looks after.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,12 +24,19 @@ use crate::mutants::Mutant;
 
 const SEEDS: u64 = 200;
 const CREATES: usize = 50;
+/// A wrong driver must fail in one of so many.
+const STORMS_MAX: u64 = 40;
 /// So many labs at a time.
 const AT_A_TIME: u64 = 10;
-/// How long a fresh instance may be missing from lists, and a create may be carried out late, ms.
+/// How long a fresh instance may be missing from lists, ms.
 const LAG_MS: u64 = 50;
+/// How much later a create may be carried out: later than the last of its repetitions, ms.
+const LATE_MS: u64 = 120;
 /// An order of unknown outcome is given up when a list that was asked for so much later does not show it.
-const GRACE: Duration = Duration::from_millis(4 * LAG_MS);
+const GRACE: Duration = Duration::from_millis(LATE_MS + 2 * LAG_MS);
+/// The first subnet has addresses for so many, or for none, by turns.
+const FREE: usize = 10;
+const EBB: Duration = Duration::from_millis(15);
 /// Orders for one instance; more means that the driver never gets there.
 const ORDERS_MAX: usize = 200;
 
@@ -63,10 +71,11 @@ async fn drivers_that_forget_what_may_have_been_made_are_found_out_by_the_storm(
         (Mutant::NoToken, "has made"),
         (Mutant::NextSubnetAfterTimeout, "has made"),
         (Mutant::AnyRefusalSettles, "was told as not made"),
+        (Mutant::LackSettlesAtOnce, "was told as not made"),
         (Mutant::FaultIsRefusal, "was told as not made"),
     ] {
         let mut found = false;
-        for seed in 0..12 {
+        for seed in 0..STORMS_MAX {
             let weathered = MUTANT.scope(mutant, one_seed(seed)).await;
             found |= weathered
                 .breaches
@@ -76,7 +85,7 @@ async fn drivers_that_forget_what_may_have_been_made_are_found_out_by_the_storm(
                 break;
             }
         }
-        assert!(found, "{mutant:?} weathers 12 storms");
+        assert!(found, "{mutant:?} weathers {STORMS_MAX} storms");
     }
 }
 
@@ -110,7 +119,9 @@ async fn one_seed(seed: u64) -> Weathered {
         s.late_rate = 0.05;
         s.failed_rate = 0.1;
         s.denied_rate = 0.1;
-        s.subnets[0].free = 10;
+        s.late_ms = LATE_MS;
+        s.limited_rate = 0.1;
+        s.subnets[0].free = FREE;
     });
     let stage = setup.start().await;
     let orders = Mutex::<Orders>::default();
@@ -119,7 +130,9 @@ async fn one_seed(seed: u64) -> Weathered {
     tokio::select! {
         _ = join_all(all) => {}
         () = lists.keep_asking(&stage) => {}
+        () = ebb_and_flow(&stage) => {}
     }
+    stage.ec2.set(|s| s.limited_rate = 0.0);
     // Whatever is still under way arrives with the next calls, and every list is complete in the end.
     stage.carried_out().await;
     let alive = stage.alive();
@@ -157,6 +170,17 @@ async fn one_seed(seed: u64) -> Weathered {
         n_orders: orders.sent.len() as u64,
         n_given_up: orders.given_up.len() as u64,
         breaches,
+    }
+}
+
+/// What is lacking now is there again a moment later.
+async fn ebb_and_flow(stage: &Stage) {
+    loop {
+        tokio::time::sleep(EBB).await;
+        stage.ec2.set(|s| match &mut s.subnets[0].free {
+            0 => s.subnets[0].free = FREE,
+            free => *free = 0,
+        });
     }
 }
 

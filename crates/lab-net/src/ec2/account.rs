@@ -353,7 +353,7 @@ impl Account {
         let (late, lost) = (self.settings.late_rate, self.settings.lost_rate);
         let failed = self.settings.failed_rate;
         if self.draw() < late {
-            Some(Bad::Late(50))
+            Some(Bad::Late(self.settings.late_ms))
         } else if self.draw() < lost {
             Some(Bad::Lost)
         } else {
@@ -371,7 +371,7 @@ impl Account {
     }
 
     /// Between 0 and 1 (xorshift: the same for the same seed and order of calls).
-    fn draw(&mut self) -> f64 {
+    pub(super) fn draw(&mut self) -> f64 {
         self.luck ^= self.luck << 13;
         self.luck ^= self.luck >> 7;
         self.luck ^= self.luck << 17;

@@ -72,6 +72,12 @@ impl Account {
             },
         );
         self.check(form, &subnet, world)?;
+        let limited = self.settings.limited_rate;
+        if limited > 0.0 && self.draw() < limited {
+            let words =
+                "You have requested more vCPU capacity than your current vCPU limit allows.";
+            return Err((400, "VcpuLimitExceeded", words.to_owned()));
+        }
         let order = self.order(form, &used);
         let spot = order.preemptible;
         let provider_type = order.provider_type.clone();

@@ -126,6 +126,10 @@ pub struct Ec2Settings {
     pub subnets: Vec<Subnet>,
     /// Provider types of which a zone has none.
     pub sold_out: BTreeSet<(String, String)>,
+    /// Instances that lists omit; they are shown to those who ask for them by id.
+    pub omitted: BTreeSet<String>,
+    /// Share of lists that omit one instance, whichever, in the same way.
+    pub omitted_rate: f64,
     /// How many cores of a quota group may run.
     pub vcpu_limits: BTreeMap<String, u32>,
     /// The largest page of a list.
@@ -140,6 +144,10 @@ pub struct Ec2Settings {
     pub lost_rate: f64,
     /// See `lost_rate`.
     pub late_rate: f64,
+    /// How much later, ms.
+    pub late_ms: u64,
+    /// Share of creates that meet a limit for a moment, after their token was looked for and not found.
+    pub limited_rate: f64,
     /// Share of creates that are carried out and answered with status 500 and `InternalError`.
     pub failed_rate: f64,
     /// Share of creates that are refused for want of a permission before anything is looked at.
@@ -164,6 +172,8 @@ impl Default for Ec2Settings {
         Ec2Settings {
             subnets: vec![Subnet::new("subnet-a1", "lab-1a")],
             sold_out: BTreeSet::new(),
+            omitted: BTreeSet::new(),
+            omitted_rate: 0.0,
             vcpu_limits: BTreeMap::new(),
             page: 1000,
             empty_tokens: false,
@@ -171,6 +181,8 @@ impl Default for Ec2Settings {
             dying: BTreeMap::new(),
             lost_rate: 0.0,
             late_rate: 0.0,
+            late_ms: 50,
+            limited_rate: 0.0,
             failed_rate: 0.0,
             denied_rate: 0.0,
             bucket_speed: None,

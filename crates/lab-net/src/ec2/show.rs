@@ -198,6 +198,9 @@ impl Account {
                 found.retain(|row| values.iter().any(|value| value == row.state));
             }
         }
+        if ids.is_empty() {
+            self.omit(&mut found);
+        }
         let asked: usize = form
             .get("MaxResults")
             .and_then(|most| most.parse().ok())
@@ -229,6 +232,20 @@ impl Account {
             format!("<reservationSet>{}</reservationSet>{token}", rows.concat()),
             reply.when,
         ))
+    }
+
+    /// Lists may lag behind.
+    fn omit(&mut self, found: &mut Vec<InstanceText>) {
+        let n = found.len();
+        found.retain(|row| !self.settings.omitted.contains(&row.id));
+        let rate = self.settings.omitted_rate;
+        if rate > 0.0 && !found.is_empty() && self.draw() < rate {
+            let which = self.draw() * found.len() as f64;
+            found.remove(which as usize);
+        }
+        if found.len() < n {
+            *self.struck.entry("omitted").or_default() += 1;
+        }
     }
 
     /// Prices that change every hour, by one cent of a dollar, and are two cents higher in each further zone.
