@@ -149,7 +149,7 @@ const WRONG_SUBNET: Verdict = Verdict {
     remedy: "check SubnetID and SecurityGroupIDs: they must belong to the same network.",
 };
 
-/// Without a code: something between us and EC2 has a limit of its own.
+/// Without a code, or with one that we do not know: something between us and EC2 has a limit of its own.
 const TOO_FAST: Verdict = Verdict {
     kind: Kind::Rate,
     reach: Reach::Everything,
@@ -221,7 +221,7 @@ pub(crate) fn rows() -> Vec<(String, String, &'static str)> {
     ];
     let last = [
         ("other codes with `Subnet`", table::OTHER_SUBNET),
-        ("no code, HTTP status 429", TOO_FAST),
+        ("no or another code, HTTP status 429", TOO_FAST),
         ("other codes, HTTP status 4xx", table::UNKNOWN_REFUSAL),
         ("other codes, other statuses", table::UNKNOWN_FAULT),
     ];

@@ -492,6 +492,13 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
     saying(
         "InvalidParameterValue",
+        "user data",
+        Permanent,
+        Everything,
+        USER_DATA,
+    ),
+    saying(
+        "InvalidParameterValue",
         "tag key",
         Permanent,
         Everything,

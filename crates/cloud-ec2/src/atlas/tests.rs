@@ -153,6 +153,7 @@ fn unknown_codes_are_judged_by_their_status() {
     check("NeverHeardOf", 400, "", expect!["Refused"]);
     check("", 502, "<html>", expect!["Transient"]);
     check("", 429, "", expect!["RateLimited(9.000s)"]);
+    check("NeverHeardOf", 429, "", expect!["RateLimited(9.000s)"]);
 }
 
 #[test]
@@ -193,6 +194,45 @@ fn a_refusal_reaches_as_far_as_its_reason() {
         expect!["RefusedWidely(Market)"],
     );
     check("VPCResourceNotSpecified", 400, "", expect!["Refused"]);
+}
+
+/// The general codes, in the sentences that EC2 is known to say with them.
+#[test]
+fn what_a_general_code_is_about_is_read_from_ec2s_own_sentences() {
+    for (message, reach, remedy) in [
+        (
+            "User data is limited to 16384 bytes",
+            Reach::Everything,
+            "shorten InstanceInitCommand",
+        ),
+        (
+            "Tag keys starting with 'aws:' are reserved for internal use",
+            Reach::Everything,
+            "check ResourceTags",
+        ),
+        (
+            "Tag value exceeds the maximum length of 256 characters",
+            Reach::Everything,
+            "check ResourceTags",
+        ),
+        (
+            "Volume of size 1GB is too small for volume type st1, minimum is 125GB",
+            Reach::Type,
+            "raise the type's AddedScratch",
+        ),
+        (
+            "Value (m1.x) for parameter instanceType is invalid.",
+            Reach::Type,
+            "check the type's ProviderType",
+        ),
+    ] {
+        for code in ["InvalidParameterValue", "Client.InvalidParameterValue"] {
+            let verdict = judge(Some(code), 400, message);
+            let told = (verdict.kind, verdict.reach);
+            assert_eq!(told, (Kind::Permanent, reach), "{message}");
+            assert!(verdict.remedy.starts_with(remedy), "{message}: {verdict:?}");
+        }
+    }
 }
 
 #[test]
