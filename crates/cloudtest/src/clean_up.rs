@@ -40,8 +40,10 @@ impl Trial<'_> {
     pub(crate) async fn clean_up(&mut self) {
         let began = Instant::now();
         let ids: BTreeSet<InstanceId> = self.made.iter().cloned().collect();
+        let timing = &self.settings.timing;
         let late = if self.in_doubt {
-            self.settings.timing.late
+            // Afterwards there must be time for the look that tells.
+            timing.late.min(timing.clean_up * 3 / 4)
         } else {
             Duration::ZERO
         };
@@ -60,7 +62,7 @@ impl Trial<'_> {
     async fn destroy_all(&self, mut ids: BTreeSet<InstanceId>, late: Duration) -> Found {
         let timing = &self.settings.timing;
         let began = Instant::now();
-        let enough = timing.clean_up.max(late);
+        let enough = timing.clean_up;
         let mut destroyed = BTreeSet::new();
         let mut pause = timing.sync_interval;
         let mut leftovers = None;
@@ -113,7 +115,13 @@ impl Trial<'_> {
                     });
                 }
             }
-            if began.elapsed() + pause > enough {
+            // When it is late enough, it looks at once.
+            let still = late.saturating_sub(began.elapsed());
+            let pause_now = match still {
+                Duration::ZERO => pause,
+                still => pause.min(still),
+            };
+            if began.elapsed() + pause_now > enough {
                 return Err(match leftovers {
                     Some(words) if ids.is_empty() => {
                         format!("left behind: {words}. Remedy: delete it by hand.")
@@ -121,7 +129,7 @@ impl Trial<'_> {
                     _ => left(&ids, &destroyed, trouble.as_deref()),
                 });
             }
-            sleep(pause).await;
+            sleep(pause_now).await;
             pause = if trouble.is_some() {
                 (pause * 2).min(LONGEST_PAUSE.max(timing.sync_interval))
             } else {

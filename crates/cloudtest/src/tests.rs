@@ -290,6 +290,36 @@ async fn whatever_a_create_is_answered_with_an_instance_that_appears_is_destroye
     }
 }
 
+/// The wait for what may appear must not take all the time there is for the clean-up.
+#[tokio::test(start_paused = true)]
+async fn a_short_deadline_leaves_time_to_see_that_a_refused_create_has_made_nothing() {
+    for secs in [30, 60, 119, 120, 300] {
+        let began = Instant::now();
+        check(
+            Fake {
+                create_says: Some(CloudErrorClass::Refused),
+                appears_after: Duration::from_secs(36_000),
+                ..Fake::default()
+            },
+            |settings| {
+                let timing = &mut settings.timing;
+                timing.clean_up = Duration::from_secs(secs);
+                timing.late = timing.late.min(timing.clean_up);
+                timing.call = timing.call.min(timing.clean_up);
+            },
+            expect![[r#"
+                ok no instance of an earlier test is left
+                FAILED an instance is created: not today
+                ok what was made is destroyed and gone
+                FAILED: 1 of 3 steps"#]],
+        )
+        .await;
+        let waited = began.elapsed().as_secs();
+        let wanted = (secs * 3 / 4).min(120);
+        assert!((wanted..=secs).contains(&waited), "{secs}: {waited}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_test_out_of_time_still_cleans_up() {
     let fake = check(
