@@ -145,6 +145,8 @@ pub struct Faults {
     level: Level,
     luck: Luck,
     due: BTreeMap<Fault, BTreeSet<u64>>,
+    /// Kinds that must strike as with `many`.
+    insisted: BTreeSet<Fault>,
     seen: BTreeMap<Fault, u64>,
     struck: BTreeMap<Fault, u64>,
     /// Those that were brought about in another way.
@@ -170,6 +172,7 @@ impl Faults {
             level,
             luck,
             due,
+            insisted: BTreeSet::new(),
             seen: BTreeMap::new(),
             struck: BTreeMap::new(),
             also: BTreeMap::new(),
@@ -179,6 +182,11 @@ impl Faults {
     /// Changes the level from here on.
     pub fn set_level(&mut self, level: Level) {
         self.level = level;
+    }
+
+    /// These kinds strike early, as often as with `many`, at whatever level but `none`.
+    pub fn insist_on(&mut self, kinds: &[Fault]) {
+        self.insisted.extend(kinds);
     }
 
     /// The level.
@@ -200,8 +208,8 @@ impl Faults {
         } else {
             plan.some
         };
-        let due =
-            self.level == Level::Many && self.due.get(&fault).is_some_and(|due| due.contains(seen));
+        let is_sure = self.level == Level::Many || self.insisted.contains(&fault);
+        let due = is_sure && self.due.get(&fault).is_some_and(|due| due.contains(seen));
         // The same 53 bits that `Luck::chance` uses.
         let strikes = due || ((lucky >> 11) as f64 / (1_u64 << 53) as f64) < rate;
         if strikes {
@@ -262,6 +270,17 @@ mod tests {
                 );
             }
             assert_eq!(faults.missing(), Vec::<&str>::new());
+        }
+    }
+
+    #[test]
+    fn what_is_insisted_on_strikes_at_any_level_that_has_faults() {
+        for (level, expected) in [(Level::None, 0), (Level::Some, 1), (Level::Many, 1)] {
+            let fault = Fault::CreateQuota;
+            let mut faults = Faults::new(level, Luck::new(5, "faults"));
+            faults.insist_on(&[fault]);
+            let n = (0..fault.plan().first).filter(|_| faults.strikes(fault));
+            assert_eq!(n.count(), expected, "{level:?}");
         }
     }
 

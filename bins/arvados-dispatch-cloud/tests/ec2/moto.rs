@@ -9,7 +9,7 @@ use std::{
 
 use dispatch_lab_net::world::settings::InstanceType;
 
-use crate::support::{Rig, container, eventually};
+use crate::support::{Rig, container, eventually, policy};
 
 const GIB: u64 = 1 << 30;
 
@@ -106,6 +106,7 @@ async fn instances_of_moto_are_created_listed_tagged_and_terminated() {
     let group = first("Action=DescribeSecurityGroups", "groupId");
     let mut rig = Rig::start(|order| {
         order.endpoint = Some(format!("http://{}", moto.address));
+        order.behind_a_door = true;
         order.parameter("SubnetID", &subnet);
         order.parameter("SecurityGroupIDs", &format!("[{group}]"));
         order.lab.settings.instance_types = vec![InstanceType {
@@ -194,4 +195,10 @@ async fn instances_of_moto_are_created_listed_tagged_and_terminated() {
             .any(|one| one["instance"] == id.as_str())
     })
     .await;
+    // moto grants everything: what the daemon has asked it for is what the policy would have granted.
+    let mut expected = policy();
+    // Nothing here is a spot instance.
+    expected.remove("DescribeSpotPriceHistory");
+    let called = rig.door.as_ref().expect("it was ordered").called();
+    assert_eq!(called, expected);
 }

@@ -33,7 +33,7 @@ pub(crate) struct Order {
     pub(crate) cloud_vms: BTreeMap<&'static str, String>,
     /// Where the daemon finds EC2; the lab's own if not said.
     pub(crate) endpoint: Option<String>,
-    /// Whether the daemon reaches the lab's own through a door.
+    /// Whether the daemon reaches it through a door.
     pub(crate) behind_a_door: bool,
     /// Variables of the daemon's environment.
     pub(crate) environment: BTreeMap<&'static str, String>,
@@ -87,7 +87,7 @@ impl Order {
 pub(crate) struct Rig {
     cluster: Cluster,
     pub(crate) ec2: Ec2Api,
-    /// On the way from the daemon to `ec2`, if that was ordered.
+    /// On the way from the daemon to its EC2, if that was ordered.
     pub(crate) door: Option<Door>,
 }
 
@@ -121,14 +121,12 @@ impl Rig {
         let ec2 = prepared.lab.serve_ec2(order.ec2).await;
         let ec2 = ec2.expect("the lab's EC2");
         let config = (order.edit)(prepared.config("ec2", &order.parameters));
+        let behind = order.endpoint.unwrap_or_else(|| ec2.url().to_owned());
         let door = match order.behind_a_door {
-            true => Some(Door::open(ec2.url()).await),
+            true => Some(Door::open(&behind).await),
             false => None,
         };
-        let own = door
-            .as_ref()
-            .map_or_else(|| ec2.url().to_owned(), Door::url);
-        let endpoint = order.endpoint.unwrap_or(own);
+        let endpoint = door.as_ref().map_or(behind, Door::url);
         let mut environment = order.environment;
         environment.insert("AWS_ENDPOINT_URL", endpoint);
         Rig {
@@ -167,7 +165,8 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        let called: BTreeSet<String> = self.ec2.calls().into_keys().collect();
+        let mut called: BTreeSet<String> = self.ec2.calls().into_keys().collect();
+        called.extend(self.door.iter().flat_map(Door::called));
         if !std::thread::panicking() {
             let policy = policy();
             assert!(called.is_subset(&policy), "{called:?} and {policy:?}");

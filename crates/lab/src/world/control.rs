@@ -117,6 +117,11 @@ impl World {
         Ok(&self.settings)
     }
 
+    /// These kinds of faults strike early, at whatever level but `none`.
+    pub fn insist_on(&mut self, kinds: &[Fault]) {
+        self.faults.insist_on(kinds);
+    }
+
     /// The operator will have this instance killed by the management API.
     pub fn announce_kill(&mut self, instance: &str) {
         self.judge.kill_announced(instance);
