@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -69,6 +69,14 @@ impl Action {
     }
 }
 
+/// The key pair, as far as it is known.
+#[derive(Default)]
+pub(crate) struct Key {
+    pub(crate) name: Option<String>,
+    /// Why the last look for it failed.
+    pub(crate) failure: Option<CloudError>,
+}
+
 /// The account.
 pub(crate) struct Account {
     pub(crate) client: Client,
@@ -80,9 +88,11 @@ pub(crate) struct Account {
     places: Mutex<Places>,
     prices: Mutex<Prices>,
     memory: Mutex<Memory>,
-    /// The name of our key pair, once it is known. Held while it is looked for, so that it is looked for once; the
-    /// guard ends with its scope whatever happens (facts E4).
-    pub(crate) key_name: tokio::sync::Mutex<Option<String>>,
+    /// Our key pair. Held while it is looked for, so that it is looked for once; the guard ends with its scope whatever
+    /// happens (facts E4).
+    pub(crate) key: tokio::sync::Mutex<Key>,
+    /// How many looks for the key pair have failed.
+    pub(crate) key_failures: AtomicU64,
     /// Held while the zones are asked for, so that the creates beside the first wait for them too.
     pub(crate) zones_asked: tokio::sync::Mutex<()>,
     #[cfg(all(test, feature = "cloud-tests"))]
@@ -114,7 +124,8 @@ impl Account {
             memory: Mutex::default(),
             opened_at: context.clock.now(),
             zones_asked: tokio::sync::Mutex::default(),
-            key_name: tokio::sync::Mutex::default(),
+            key: tokio::sync::Mutex::default(),
+            key_failures: AtomicU64::new(0),
             parameters,
             context,
             manner,

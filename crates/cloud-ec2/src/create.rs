@@ -122,7 +122,7 @@ impl Account {
             };
             self.memory().refused(&order.secret);
             if refusal.failure.code() == "InvalidKeyPair.NotFound" {
-                *self.key_name.lock().await = None;
+                self.key.lock().await.name = None;
             }
             if lack_there.is_none() {
                 let words = &refusal.words;

@@ -10,10 +10,12 @@ use aws_sdk_ec2::{
     types::{Filter, Instance as Described, InstanceLifecycleType, InstanceStateName},
 };
 use dispatch_cloud::{CloudError, Instance, Tags};
-use dispatch_model::{CloudErrorClass, Time};
+use dispatch_model::{CloudErrorClass, InstanceId, Time};
+use tokio::time::Instant;
 
 use crate::{
     account::{Account, Action},
+    other_calls::is_not_found,
     places::Wish,
     prices::PriceKey,
 };
@@ -22,6 +24,16 @@ use crate::{
 const PAGE: i32 = 1000;
 /// A list that has more pages does not end.
 const PAGES_MAX: usize = 1000;
+/// After one list, so many instances are asked about by their ids, for so long in all, since the list waits for it.
+pub(crate) const ASKED_AT_MOST: usize = 10;
+const ASKED_WITHIN: Duration = Duration::from_secs(3);
+
+/// What EC2 says when it is asked for one.
+pub(crate) enum Answer {
+    Shown(Box<Described>),
+    NotKnown,
+    None,
+}
 
 impl Account {
     /// All our instances that are not going or gone.
@@ -30,7 +42,8 @@ impl Account {
         let now = self.now();
         let mut ids: BTreeSet<_> = described.iter().map(|found| instance(found).id).collect();
         let omitted = self.memory().omitted(tags, &ids, now);
-        let asked_about = self.ask_about(tags, omitted).await;
+        let until = Instant::now() + ASKED_WITHIN;
+        let asked_about = Box::pin(self.ask_about(tags, omitted, until)).await;
         let shown_on = asked_about.shown_on;
         ids.extend(shown_on.iter().map(|known| known.id.clone()));
         ids.extend(asked_about.found.iter().map(|found| instance(found).id));
@@ -43,13 +56,14 @@ impl Account {
             self.remember(found, Some(now));
         }
         described.extend(asked_about.found);
-        let (gone, alive): (Vec<_>, Vec<_>) = described.into_iter().partition(|found| {
+        let (mut gone, alive): (Vec<_>, Vec<_>) = described.into_iter().partition(|found| {
             #[cfg(all(test, feature = "cloud-tests"))]
             if self.errs(crate::mutants::Mutant::GoingIsListed) {
                 return false;
             }
             is_gone(found)
         });
+        Box::pin(self.ask_why(&mut gone, until)).await;
         self.learn_from_the_dead(&gone);
         let runs = |found: &&Described| state(found) == Some(&InstanceStateName::Running);
         let running: Vec<&Described> = alive.iter().filter(runs).collect();
@@ -75,6 +89,23 @@ impl Account {
             self.memory().shown_gone(&known.id);
         } else {
             self.memory().shown_alive(&known, omitted_since);
+        }
+    }
+
+    /// One instance, which EC2 is asked for by its id.
+    pub(crate) async fn by_id(&self, id: &InstanceId, until: Instant) -> Answer {
+        let ask = self.client.describe_instances().instance_ids(id.as_str());
+        // The futures of the SDK are large.
+        let call = Box::pin(self.call(Action::DescribeInstances, ask.send()));
+        match tokio::time::timeout_at(until, call).await {
+            Ok(Ok(page)) => {
+                let reservations = page.reservations.unwrap_or_default().into_iter();
+                let mut found = reservations.flat_map(|r| r.instances.unwrap_or_default());
+                let found = found.find(|found| instance(found).id == *id);
+                found.map_or(Answer::NotKnown, |found| Answer::Shown(Box::new(found)))
+            }
+            Ok(Err(failure)) if is_not_found(&failure) => Answer::NotKnown,
+            _ => Answer::None,
         }
     }
 
@@ -207,7 +238,7 @@ fn state(described: &Described) -> Option<&InstanceStateName> {
 }
 
 /// Going is as good as gone: an early signal (facts E5, K34).
-fn is_gone(described: &Described) -> bool {
+pub(crate) fn is_gone(described: &Described) -> bool {
     matches!(
         state(described),
         Some(InstanceStateName::ShuttingDown | InstanceStateName::Terminated)

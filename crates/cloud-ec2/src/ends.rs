@@ -1,24 +1,66 @@
 //! What the ends of instances tell: why containers were lost, and where not to create the next ones (facts K34).
 
+use std::time::Duration;
+
 use aws_sdk_ec2::types::Instance as Described;
 use dispatch_cloud::{EndCause, Ended};
 use dispatch_model::{CloudErrorClass, InstanceId};
+use tokio::time::Instant;
 
 use crate::{
     account::Account,
     atlas::{self, Kind, Reach},
-    describe::{age, instance, launched, wish, zone},
+    describe::{ASKED_AT_MOST, Answer, age, instance, is_gone, launched, wish, zone},
     places::Death,
 };
 
+/// EC2 may show that an instance is going before it shows why; the pause before it is asked, then twice as long.
+const WHY_PAUSE: Duration = Duration::from_millis(250);
+
 impl Account {
+    /// Asks why those are going that were alive and of which a list says so for the first time and not why, so that whoever
+    /// cancels what was on them can say it.
+    pub(crate) async fn ask_why(&self, gone: &mut [Described], until: Instant) {
+        let mut pause = WHY_PAUSE;
+        loop {
+            let silent = gone.iter_mut().filter(|dead| self.may_still_say_why(dead));
+            let silent: Vec<&mut Described> = silent.take(ASKED_AT_MOST).collect();
+            if silent.is_empty() || Instant::now() + pause >= until {
+                return;
+            }
+            self.wait(pause).await;
+            pause *= 2;
+            for dead in silent {
+                match self.by_id(&instance(dead).id, until).await {
+                    Answer::Shown(found) if is_gone(&found) => *dead = *found,
+                    Answer::Shown(_) | Answer::NotKnown => {}
+                    Answer::None => return,
+                }
+            }
+        }
+    }
+
+    fn may_still_say_why(&self, dead: &Described) -> bool {
+        let id = instance(dead).id;
+        let is_silent = reason(dead).0.is_empty() && !is_over(dead);
+        let memory = self.memory();
+        is_silent && memory.has_known(&id) && !memory.is_our_doing(&id) && !memory.was_silent(&id)
+    }
+
     /// Learns from each instance that a list shows as going or gone, once. What ended before this process could know of
     /// it says nothing of what can be had now: EC2 goes on listing it for about an hour.
     pub(crate) fn learn_from_the_dead(&self, gone: &[Described]) {
         for dead in gone {
             let id = instance(dead).id;
             let (code, message) = reason(dead);
-            if self.memory().is_our_doing(&id) || !self.is_of_this_life(&id, dead) {
+            if self.memory().is_our_doing(&id) {
+                continue;
+            }
+            if !self.is_of_this_life(&id, dead) {
+                if cause(&code, true) == EndCause::TakenBack && self.memory().is_news(&id) {
+                    // Nobody here knows what was on it.
+                    tracing::info!(instance = %id, reason = code, "an instance was taken back before this process began: {message}");
+                }
                 continue;
             }
             if code.is_empty() && !is_over(dead) {

@@ -114,6 +114,10 @@ impl Memory {
         self.silent.insert(id.clone())
     }
 
+    pub(crate) fn was_silent(&self, id: &InstanceId) -> bool {
+        self.silent.contains(id)
+    }
+
     pub(crate) fn destroyed(&mut self, id: &InstanceId, now: Time) {
         if self.destroyed.len() >= MOST {
             self.destroyed.retain(|_, (at, _)| now.since(*at) < KEPT);

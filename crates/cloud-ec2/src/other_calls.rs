@@ -1,6 +1,6 @@
 //! The calls around instances: tags, ends, key pairs, zones.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use aws_sdk_ec2::{primitives::Blob, types::ResourceType};
 use dispatch_cloud::{CloudError, Tags};
@@ -18,6 +18,9 @@ use crate::{
 /// A fresh instance may not be known everywhere yet: so often is a call about it repeated, with growing pauses.
 const FRESH_TRIES: u32 = 4;
 const FRESH_PAUSE: Duration = Duration::from_millis(250);
+
+/// Creates wait so long for the zones, and no longer: they can do without.
+const ZONES_WITHIN: Duration = Duration::from_secs(3);
 
 impl Account {
     /// Sets these tags, the reserved ones excepted (facts K28).
@@ -101,16 +104,29 @@ impl Account {
     }
 
     /// The name of the key pair with our public key, which is looked for once and imported if it is not there
-    /// (facts E1–E4, K28). `None` if no key is to be deployed.
+    /// (facts E1–E4, K28). `None` if no key is to be deployed. Whoever waits while it is looked for in vain hears of that,
+    /// rather than to look again, one after the other; who comes later looks again.
     pub(crate) async fn key_name(&self, tags: &Tags) -> Result<Option<String>, CloudError> {
         let Some(public_key) = &self.context.public_key else {
             return Ok(None);
         };
-        let mut known = self.key_name.lock().await;
-        if known.is_none() {
-            *known = Some(self.find_or_import_key(public_key, tags).await?);
+        let n_failed = self.key_failures.load(Ordering::SeqCst);
+        let mut key = self.key.lock().await;
+        if key.name.is_none() {
+            let has_failed_meanwhile = self.key_failures.load(Ordering::SeqCst) > n_failed;
+            if has_failed_meanwhile && let Some(failure) = &key.failure {
+                return Err(failure.clone());
+            }
+            match Box::pin(self.find_or_import_key(public_key, tags)).await {
+                Ok(name) => key.name = Some(name),
+                Err(failure) => {
+                    self.key_failures.fetch_add(1, Ordering::SeqCst);
+                    key.failure = Some(failure.clone());
+                    return Err(failure);
+                }
+            }
         }
-        Ok(known.clone())
+        Ok(key.name.clone())
     }
 
     async fn find_or_import_key(
@@ -180,7 +196,11 @@ impl Account {
             // By a filter, a wrong id hides no other.
             .filters(filter("subnet-id", subnets))
             .send();
-        match self.call(Action::DescribeSubnets, send).await {
+        // The futures of the SDK are large.
+        let call = Box::pin(self.call(Action::DescribeSubnets, send));
+        let answer = tokio::time::timeout(ZONES_WITHIN, call).await;
+        let late = || Err(Failure::Unknown("no answer in time".to_owned()));
+        match answer.unwrap_or_else(|_| late()) {
             Ok(answer) => {
                 let zones = answer.subnets.unwrap_or_default().into_iter();
                 let zones =

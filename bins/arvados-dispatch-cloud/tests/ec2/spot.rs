@@ -1,6 +1,6 @@
 //! Spot instances that EC2 takes back (facts K34).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dispatch_lab_net::{
     Heard, Subnet,
@@ -109,6 +109,31 @@ async fn interruptions_are_told_to_owners_and_switch_a_type_to_its_twin_and_back
     .await;
     eventually("it ran", || rig.state(&on_spot) == "Complete").await;
     assert!(rig.log().contains("type4 is used in its place"));
+}
+
+/// EC2 shows that it is going before it shows why: the request that cancels waits for that, since a final container
+/// takes no words.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn owners_are_told_of_an_interruption_whose_reason_ec2_shows_a_moment_later() {
+    let rig = Rig::start(with_spot).await;
+    let uuid = rig.submit(&preemptible(60_000));
+    eventually("it runs on spot", || rig.state(&uuid) == "Running").await;
+    let instance = rig.living().into_keys().next().expect("an instance");
+    rig.ec2.end_in_silence(&instance);
+    eventually("the daemon asks why", || {
+        let forms = rig.ec2.forms();
+        let by_id = |form: &BTreeMap<_, _>| form.get("InstanceId.1") == Some(&instance);
+        forms.iter().any(|form| form["Action"] == "DescribeInstances" && by_id(form))
+    })
+    .await;
+    rig.ec2.take_back(&instance);
+    eventually("it is cancelled", || rig.state(&uuid) == "Cancelled").await;
+    let status = rig.lab.world(|world, _| {
+        let container = &world.containers().containers()[&uuid];
+        container.attribute("runtime_status").clone()
+    });
+    let status = status["error"].to_string();
+    assert!(status.contains("took it back"), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -70,6 +70,25 @@ pub(super) async fn after_a_failed_look_for_the_key_pair_the_next_create_looks_a
     stage.create("m5.small", "s").await.expect("an instance");
 }
 
+/// One call without an answer is one for all who wait for it; who comes later looks again (facts E4).
+pub(super) async fn creates_that_wait_for_the_key_pair_in_vain_wait_together() {
+    let silent = Injection::next("DescribeKeyPairs", Bad::Silent).times(2);
+    let mut setup = Setup::default().ec2(|s| s.injections = vec![silent]);
+    setup.answer_within = Some(Duration::from_secs(1));
+    let stage = setup.start().await;
+    for n_looks in 1..3 {
+        let secrets = ["a", "b", "c", "d", "e"];
+        let creates = secrets.map(|secret| Box::pin(stage.create("m5.small", secret)));
+        for refused in futures_util::future::join_all(creates).await {
+            let error = refused.expect_err("no key pair");
+            assert_eq!(error.class, CloudErrorClass::Transient, "{error}");
+            assert!(error.message.contains("DescribeKeyPairs"), "{error}");
+        }
+        assert_eq!(stage.calls("DescribeKeyPairs"), n_looks);
+    }
+    stage.create("m5.small", "a").await.expect("an instance");
+}
+
 /// Facts K28: looked for once, found by the next dispatcher, tagged without anything of one instance.
 pub(super) async fn the_key_pair_is_looked_for_once_and_tagged() {
     let stage = stage().await;

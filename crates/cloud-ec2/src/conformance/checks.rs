@@ -69,6 +69,7 @@ checks! {
     [E2 E3] the_clouds_own_fingerprints_are_found: lab "it takes the fingerprint from the name", moto (on_moto);
     [E3] both_spellings_of_the_fingerprint_are_looked_for: lab (calls), moto NO_RECORD;
     [E4] after_a_failed_look_for_the_key_pair_the_next_create_looks_again: lab (calls), moto GRANTS;
+    [E4] creates_that_wait_for_the_key_pair_in_vain_wait_together: lab (calls), moto NO_FAULTS;
     [K28] the_key_pair_is_looked_for_once_and_tagged: lab (calls), moto (on_moto);
     [K28] a_deleted_key_pair_is_looked_for_again: lab (faults), moto (on_moto);
     [] without_a_public_key_none_is_looked_for: lab (calls), moto (on_moto);
@@ -109,6 +110,7 @@ checks! {
     [] a_lack_is_remembered_for_the_zone_and_the_type: lab (faults), moto NO_LACK;
     [] without_the_permission_to_describe_subnets_each_counts_as_a_zone: lab (faults), moto GRANTS;
     [] creates_beside_the_first_wait_for_the_zones: lab (faults), moto NO_LACK;
+    [] zones_that_are_not_answered_about_keep_nobody_waiting: lab (faults), moto NO_FAULTS;
     [] where_nobody_listens_nothing_was_sent: lab (faults), moto NO_FAULTS;
     [] without_credentials_nothing_is_sent: lab (environment), moto "it takes any";
     [] the_zones_are_asked_for_again_soon_and_a_wrong_id_hides_only_itself: lab (faults), moto NO_THROTTLE;
@@ -143,6 +145,7 @@ checks! {
     [K34] a_spot_interruption_is_told_once_with_its_reason: lab (ends), moto NO_DEATHS;
     [K34] one_that_was_taken_back_may_be_followed_by_another_in_the_same_zone: lab (ends), moto NO_DEATHS;
     [K34] what_is_going_is_gone_at_once_and_its_reason_is_told_when_it_comes: lab (ends), moto NO_DEATHS;
+    [K34] a_reason_that_comes_a_moment_later_is_told_with_the_end: lab (ends), moto NO_DEATHS;
     [] what_ended_before_this_process_began_says_nothing: lab (ends), moto NO_DEATHS;
     [] an_older_instance_that_runs_ends_no_hold: lab (ends), moto NO_DEATHS;
     [K34] an_end_by_another_hand_is_told: lab (ends), moto (on_moto);

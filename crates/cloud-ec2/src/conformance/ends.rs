@@ -6,7 +6,7 @@ use dispatch_cloud::{EndCause, Ended, InstanceSet as _, Tags};
 use dispatch_lab_net::{Bad, Injection, world::Span};
 use dispatch_model::{CapacityScope, CloudErrorClass, InstanceId, RefusalScope};
 
-use super::stage::{Setup, Stage, order};
+use super::stage::{PATIENCE, Setup, Stage, order};
 
 const LACK: CloudErrorClass = CloudErrorClass::Capacity(CapacityScope::Type);
 
@@ -243,6 +243,34 @@ pub(super) async fn what_is_going_is_gone_at_once_and_its_reason_is_told_when_it
     assert_eq!((&end.id, end.cause), (&told.id, EndCause::Other));
     assert_eq!(end.code, code);
     assert_eq!(silent.message, "EC2 gives no reason");
+}
+
+/// Whoever cancels what was on it can say why, if EC2 says it within seconds.
+pub(super) async fn a_reason_that_comes_a_moment_later_is_told_with_the_end() {
+    let stage = lasting().start().await;
+    let made = stage.create("m5.spot", "s").await.expect("an instance");
+    stage.until_running(1).await;
+    stage.ec2.end_in_silence(made.id.as_str());
+    let n_asked = || {
+        let forms = stage.forms("DescribeInstances");
+        let by_id = forms
+            .iter()
+            .filter(|form| form.contains_key("InstanceId.1"));
+        by_id.count()
+    };
+    let told_later = async {
+        while n_asked() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stage.ec2.take_back(made.id.as_str());
+    };
+    let both = async { tokio::join!(stage.list(), told_later) };
+    let (listed, ()) = tokio::time::timeout(PATIENCE, both).await.expect("it asks");
+    assert_eq!(listed.expect("a list"), []);
+    let ended = stage.account.ended();
+    let told: Vec<_> = ended.iter().map(|end| (&end.id, end.cause)).collect();
+    assert_eq!(told, [(&made.id, EndCause::TakenBack)]);
+    assert_eq!(ended[0].code, "Server.SpotInstanceTermination");
 }
 
 /// An instance that has run for hours says nothing of what can be launched now.

@@ -586,6 +586,26 @@ pub(super) async fn creates_beside_the_first_wait_for_the_zones() {
     assert_eq!(stage.calls("DescribeSubnets"), 1);
 }
 
+/// Without them a lack is remembered by subnet: that is no reason to wait.
+pub(super) async fn zones_that_are_not_answered_about_keep_nobody_waiting() {
+    let silent = Injection::next("DescribeSubnets", Bad::Silent).times(9);
+    let stage = with(vec![silent]).await;
+    for n_asked in 1..3 {
+        let began = tokio::time::Instant::now();
+        let secrets = ["a", "b", "c"].map(|secret| format!("{secret}{n_asked}"));
+        let creates = secrets
+            .each_ref()
+            .map(|secret| Box::pin(stage.create("m5.small", secret)));
+        for made in futures_util::future::join_all(creates).await {
+            made.expect("an instance");
+        }
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(15), "{took:?}");
+        assert_eq!(stage.calls("DescribeSubnets"), n_asked);
+        stage.pass(Duration::from_secs(61));
+    }
+}
+
 /// Where nobody listens, it was certainly not sent. A connection that is cut may have carried the call.
 pub(super) async fn where_nobody_listens_nothing_was_sent() {
     let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await;

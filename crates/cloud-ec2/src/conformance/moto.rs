@@ -24,6 +24,7 @@ use super::{
     policy::allowed_actions,
     sent::{CALLED, Called, called},
     stage::{PATIENCE, TestClock, account, order},
+    suite::is_documented,
 };
 use crate::{Ec2Driver, account::Account};
 
@@ -290,6 +291,7 @@ async fn the_driver_keeps_to_the_contract_on_moto() {
     report.tell("ec2", "moto");
     assert_eq!(report.failed, [], "{report}");
     assert!(report.passed.len() >= 25, "{}", report.passed.len());
+    is_documented("moto", &report);
     assert_eq!(called(&suite), allowed_actions());
     let states: BTreeSet<String> = moto
         .texts("Action=DescribeInstances", "name")

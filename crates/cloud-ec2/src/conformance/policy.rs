@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::stage::Setup;
 use crate::{account::Action, atlas};
 
-fn document() -> String {
+pub(super) fn document() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ec2.md");
     std::fs::read_to_string(path).expect("docs/ec2.md")
 }

@@ -4,13 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use dispatch_cloud::{CreateOrder, InstanceSet, Tags};
-use dispatch_cloud_conformance::{Fault, Hooks};
+use dispatch_cloud_conformance::{Fault, Hooks, Report};
 use dispatch_lab_net::{Bad, Injection};
 use dispatch_model::{CapacityScope, CloudErrorClass, InstanceId, InstanceSecret, RefusalScope};
 
 use super::{
     checks,
-    policy::allowed_actions,
+    policy::{allowed_actions, document},
     sent::{CALLED, Called, called},
     stage::{PATIENCE, Setup, Stage, order},
 };
@@ -94,6 +94,16 @@ impl Hooks for InLab {
     }
 }
 
+/// The documentation has these numbers, in the row of this cloud.
+pub(super) fn is_documented(cloud: &str, report: &Report) {
+    let numbers = format!("| {} | {} |", report.passed.len(), report.cannot_show.len());
+    let document = document();
+    let mut rows = document.lines();
+    let row = rows.find(|row| row.starts_with(&format!("| {cloud}")));
+    let row = row.expect("a row for this cloud");
+    assert!(row.ends_with(&numbers), "{numbers} in {row}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_driver_keeps_to_the_contract_on_the_lab() {
     let setup = Setup {
@@ -131,5 +141,6 @@ async fn the_driver_keeps_to_the_contract_on_the_lab() {
         ]
     );
     assert!(report.passed.len() >= 60, "{}", report.passed.len());
+    is_documented("the lab's EC2 API", &report);
     assert_eq!(called(&suite), allowed_actions());
 }
