@@ -36,10 +36,9 @@ struct Refusal {
 }
 
 impl Refusal {
-    /// What is lacking there, whatever became of this order.
-    fn lack(&self) -> Option<Verdict> {
-        let lacks = |verdict: &Verdict| matches!(verdict.kind, Kind::Capacity | Kind::Quota);
-        self.verdict.filter(lacks)
+    /// Whether something is lacking there, whatever became of this order.
+    fn is_lack(&self) -> bool {
+        (self.verdict).is_some_and(|verdict| matches!(verdict.kind, Kind::Capacity | Kind::Quota))
     }
 }
 
@@ -111,28 +110,24 @@ impl Account {
                 last = Some(refusal.error);
                 continue;
             }
-            let (lack_there, now) = (refusal.lack(), self.now());
-            if let Some(Verdict { reach, .. }) = lack_there {
-                let words = &refusal.words;
-                self.places()
-                    .refused(&wish, subnet, reach, true, words, now);
-            }
-            let Some(verdict) = refusal.verdict.filter(|_| refusal.is_certain) else {
+            let lacks = refusal.is_lack();
+            let Some(verdict) = refusal.verdict.filter(|_| refusal.is_certain || lacks) else {
                 return Err(refusal.error);
             };
+            let (words, now) = (&refusal.words, self.now());
+            self.places()
+                .refused(&wish, subnet, verdict.reach, lacks, words, now);
+            if !refusal.is_certain {
+                return Err(refusal.error);
+            }
             self.memory().refused(&order.secret);
             if refusal.failure.code() == "InvalidKeyPair.NotFound" {
                 self.key.lock().await.name = None;
             }
-            if lack_there.is_none() {
-                let words = &refusal.words;
-                self.places()
-                    .refused(&wish, subnet, verdict.reach, false, words, now);
-            }
             if !verdict.reach.is_local() {
                 return Err(refusal.error);
             }
-            if lack_there.is_some() {
+            if lacks {
                 lack = Some(refusal.error);
             } else {
                 last = Some(refusal.error);

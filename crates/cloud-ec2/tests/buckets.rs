@@ -134,6 +134,8 @@ async fn lab() -> LabHandle {
     ] {
         *latency = Span::between(0, 2);
     }
+    // EC2 goes on listing what has ended.
+    cloud.gone_listed_ms = Span::exactly(3_600_000);
     world.instance_types = vec![LabType {
         name: "small".into(),
         provider_type: "m5.small".into(),
