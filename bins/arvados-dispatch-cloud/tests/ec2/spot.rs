@@ -123,7 +123,9 @@ async fn owners_are_told_of_an_interruption_whose_reason_ec2_shows_a_moment_late
     eventually("the daemon asks why", || {
         let forms = rig.ec2.forms();
         let by_id = |form: &BTreeMap<_, _>| form.get("InstanceId.1") == Some(&instance);
-        forms.iter().any(|form| form["Action"] == "DescribeInstances" && by_id(form))
+        forms
+            .iter()
+            .any(|form| form["Action"] == "DescribeInstances" && by_id(form))
     })
     .await;
     rig.ec2.take_back(&instance);
