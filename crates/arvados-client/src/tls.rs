@@ -17,6 +17,11 @@ const CONNECT_SECS_MAX: Duration = Duration::from_secs(60);
 /// Connections that nobody has used for this long are closed.
 const IDLE_SECS_MAX: Duration = Duration::from_secs(90);
 
+/// For so long the kernel tries to bring what was sent across a line that does not answer. When this process has ended,
+/// or has lost the dispatchers' lock, a call of ours shall not arrive because the line is mended: another dispatcher acts
+/// at the earliest 13 s after a line was cut, and we stop writing after 3.
+const UNACKNOWLEDGED_SECS_MAX: Duration = Duration::from_secs(5);
+
 /// An HTTP client that follows no redirects and repeats nothing.
 pub(crate) fn http_client(settings: &ClientSettings) -> Result<reqwest::Client, SetupError> {
     let mut builder = ClientBuilder::new()
@@ -29,6 +34,7 @@ pub(crate) fn http_client(settings: &ClientSettings) -> Result<reqwest::Client, 
         ))
         .connect_timeout(CONNECT_SECS_MAX)
         .pool_idle_timeout(IDLE_SECS_MAX)
+        .tcp_user_timeout(UNACKNOWLEDGED_SECS_MAX)
         .tcp_nodelay(true);
     builder = match (&settings.roots, settings.controller.scheme()) {
         // There is no certificate to check, so no roots need to be found.

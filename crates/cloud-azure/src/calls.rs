@@ -27,6 +27,9 @@ use crate::{
 };
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// For so long the kernel tries to bring what was sent across a line that does not answer: no longer than until another
+/// dispatcher may act.
+const UNACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 /// How long an answer may take. The resource manager itself gives up after 60 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(65);
 /// The largest answer that is read: a page of a list is a thousand times smaller.
@@ -93,6 +96,7 @@ impl Calls {
             let mut builder = Client::builder()
                 .connect_timeout(CONNECT_WITHIN)
                 .timeout(ANSWER_WITHIN)
+                .tcp_user_timeout(UNACKNOWLEDGED_WITHIN)
                 // A redirect would carry the token along.
                 .redirect(reqwest::redirect::Policy::none())
                 .user_agent(concat!(

@@ -67,21 +67,29 @@ impl Command {
         metrics.dispatch_lock(LockState::Waiting);
         let keeper = Keeper::start(lock, Timing::USUAL);
         let mut standing = keeper.standing();
+        let mut last = None;
         let outcome = loop {
             let term = tokio::select! {
                 () = stopped(&mut stopping) => break Ok(()),
                 term = self.next_term(&mut standing) => term,
             };
+            last = Some(term.clone());
             match self.serve(&term, &stopping).await {
                 Ok(Ended::Asked) => break Ok(()),
                 Ok(Ended::Lost) => {
+                    term.nothing_acts();
                     metrics.dispatch_lock(LockState::Waiting);
                     self.forget();
                 }
+                // Something may still act: the lock goes with this process, not before.
+                Err(error @ StartError::NotCutOff(_)) => return Err(error),
                 Err(error) => break Err(error),
             }
         };
         keeper.release().await;
+        if let Some(term) = last {
+            term.nothing_acts();
+        }
         outcome
     }
 
@@ -126,8 +134,7 @@ impl Command {
             .enable_all()
             .build()
             .map_err(|error| StartError::Runtime(error.to_string()))?;
-        term.arm()
-            .map_err(|error| StartError::Timer(error.to_string()))?;
+        term.something_acts();
         let work = runtime.spawn(self.work(term, stopping));
         let ended = tokio::select! {
             biased;
@@ -137,9 +144,10 @@ impl Command {
                 Err(error) => Err(StartError::LoopDied(error.to_string())),
             },
         };
-        let cut_off = end(runtime).await;
-        if cut_off.is_ok() {
-            term.disarm();
+        if let Err(error) = end(runtime).await {
+            // Said at once: whoever waits for this process' end may not see it.
+            tracing::error!("{error}");
+            return Err(error);
         }
         match ended? {
             None => Ok(Ended::Asked),
@@ -148,7 +156,7 @@ impl Command {
                     term = term.number(),
                     "the dispatchers' lock is lost ({why}): everything was stopped; running containers go on"
                 );
-                cut_off.map(|()| Ended::Lost)
+                Ok(Ended::Lost)
             }
         }
     }

@@ -74,10 +74,6 @@ pub enum StartError {
     #[error("threads for the dispatcher cannot be started: {0}")]
     Runtime(String),
     #[error(
-        "the kernel gives no timer that would end a dispatcher which was stopped for too long: {0}"
-    )]
-    Timer(String),
-    #[error(
         "the dispatchers' lock is lost, and what was under way could not be cut off within {0} ms: ending at once"
     )]
     NotCutOff(u128),

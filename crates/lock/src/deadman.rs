@@ -22,32 +22,53 @@ use nix::{
 
 /// Armed or not. Not armed at first.
 #[derive(Default)]
-pub(crate) struct Switch(Mutex<Option<OfProcess>>);
+pub(crate) struct Switch(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    timer: Option<OfProcess>,
+    /// Something may act.
+    in_use: bool,
+}
 
 impl Switch {
     /// The process ends when the boot clock says so, unless this is put off or disarmed before.
     pub(crate) fn arm(&self, at: Duration) -> io::Result<()> {
-        let signal = Signal::SIGKILL;
         let event = SigEvent::new(SigevNotify::SigevSignal {
-            signal,
+            signal: Signal::SIGKILL,
             si_value: 0,
         });
         let mut timer = OfProcess(Timer::new(ClockId::CLOCK_BOOTTIME, event)?);
         timer.set(at)?;
-        *self.timer() = Some(timer);
+        self.state().timer = Some(timer);
         Ok(())
     }
 
     /// If it is armed: the process ends then, not before.
     pub(crate) fn put_off(&self, at: Duration) -> io::Result<()> {
-        self.timer().as_mut().map_or(Ok(()), |timer| timer.set(at))
+        let mut state = self.state();
+        state.timer.as_mut().map_or(Ok(()), |timer| timer.set(at))
     }
 
+    /// Something may act from here on: only `disarm` disarms.
+    pub(crate) fn in_use(&self) {
+        self.state().in_use = true;
+    }
+
+    /// Disarms if nothing has ever begun to act.
+    pub(crate) fn disarm_unused(&self) {
+        let mut state = self.state();
+        if !state.in_use {
+            state.timer = None;
+        }
+    }
+
+    /// Nothing is left that could act.
     pub(crate) fn disarm(&self) {
-        *self.timer() = None;
+        self.state().timer = None;
     }
 
-    fn timer(&self) -> MutexGuard<'_, Option<OfProcess>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,22 +99,27 @@ mod tests {
     #[test]
     fn a_switch_that_is_put_off_or_disarmed_ends_nobody() {
         let now = || Clocks::of_this_host().read().boot;
+        let soon = || now() + Duration::from_millis(30);
+        let late = || now() + Duration::from_secs(60);
+        let wait = || {
+            let until = soon() + Duration::from_millis(20);
+            while now() < until {
+                std::thread::yield_now();
+            }
+        };
         let switch = Switch::default();
         switch.put_off(Duration::ZERO).expect("nothing to put off");
-        switch.arm(now() + Duration::from_secs(60)).expect("armed");
-        let soon = now() + Duration::from_millis(30);
-        switch.put_off(soon).expect("put off");
-        switch
-            .put_off(now() + Duration::from_secs(60))
-            .expect("put off");
-        while now() < soon + Duration::from_millis(20) {
-            std::thread::yield_now();
-        }
-        let soon = now() + Duration::from_millis(30);
-        switch.put_off(soon).expect("put off");
+        switch.arm(soon()).expect("armed");
+        switch.put_off(late()).expect("put off");
+        wait();
+        switch.put_off(soon()).expect("put off");
+        switch.disarm_unused();
+        wait();
+        switch.in_use();
+        switch.arm(soon()).expect("armed");
+        switch.disarm_unused();
+        assert!(switch.state().timer.is_some(), "something may still act");
         switch.disarm();
-        while now() < soon + Duration::from_millis(20) {
-            std::thread::yield_now();
-        }
+        wait();
     }
 }

@@ -20,6 +20,9 @@ use crate::{
 /// How long giving the lock back may take; closing the line gives it back as well.
 const RELEASE_WITHIN: Duration = Duration::from_secs(1);
 
+const NO_TIMER: &str =
+    "the kernel gives no timer that would end a dispatcher which was stopped for too long";
+
 /// How things stand.
 #[derive(Clone, Debug)]
 pub enum Standing {
@@ -122,6 +125,12 @@ struct Released;
 
 impl Work {
     async fn run(mut self, mut released: oneshot::Receiver<()>) {
+        if self.timing.kill.is_some() && std::process::id() == 1 {
+            tracing::warn!(
+                "this is process 1 of its container, which the kernel does not end: a dispatcher that is stopped for \
+                 seconds may act when it goes on; run it below an init (docker run --init)"
+            );
+        }
         let mut machine = Machine::new(self.timing, self.now());
         loop {
             if let Due::Nothing { until } = machine.due(self.now()) {
@@ -184,8 +193,13 @@ impl Work {
         self.terms += 1;
         let until = machine.valid_until().map(|until| self.instant(until));
         let lasts = until.map_or(Lasts::Over, |until| Lasts::Until(until, read));
-        let Timing { quiet, survey, .. } = self.timing;
-        let (term, handle) = Term::begin(self.terms, quiet, survey, lasts, self.clocks.clone());
+        let (term, handle) = Term::begin(self.terms, self.timing, lasts, self.clocks.clone());
+        if let Err(error) = handle.arm() {
+            // With the session the lock goes to somebody who can be trusted with it.
+            machine.lost(self.now());
+            self.tell(Standing::Trouble(format!("{NO_TIMER}: {error}").into()));
+            return Ok(());
+        }
         self.tell(Standing::Held(term));
         let outcome = tokio::select! {
             biased;

@@ -8,6 +8,8 @@
 //! we:    question sent ── answered ─────── valid ends (sent + 3 s): everything is cut off
 //! they:                  └─ lock taken, at the earliest ─ surveys from + 3 s ─ acts from + 4 s
 //! ```
+//!
+//! Should we be stopped, and so not cut anything off, the kernel ends us at sent + 3.85 s.
 
 use std::time::Duration;
 
@@ -26,16 +28,20 @@ pub struct Timing {
     pub quiet: Duration,
     /// For so long a new holder changes nothing.
     pub survey: Duration,
+    /// So long after an answered question was sent the kernel ends this process if what the term allowed has not ended by
+    /// then: it may be stopped, and act when it goes on. `None`: never.
+    pub kill: Option<Duration>,
 }
 
 impl Timing {
-    /// As `docs/reference/dispatch-lock.md` and the operator's guide say.
+    /// As the operator's guide says.
     pub const USUAL: Timing = Timing {
         try_every: Duration::from_secs(1),
         ask_every: Duration::from_secs(1),
         valid: Duration::from_secs(3),
         quiet: Duration::from_secs(3),
         survey: Duration::from_secs(4),
+        kill: Some(Duration::from_millis(3_850)),
     };
 }
 

@@ -30,15 +30,11 @@ pub struct Term {
     over: watch::Receiver<Option<Arc<str>>>,
 }
 
-/// So long after the last question that was answered the kernel ends a process that has not yet ended what the term
-/// allowed: it has had since the term's end for that, and the next holder does not act before `Timing::survey`, 4 s.
-const KILL_AFTER: Duration = Duration::from_millis(3_850);
-/// What a term that is over already is given to end.
-const KILL_AFTER_THE_END: Duration = Duration::from_millis(850);
-const _: () = assert!(
-    Timing::USUAL.valid.as_millis() < KILL_AFTER.as_millis()
-        && KILL_AFTER.as_millis() < Timing::USUAL.survey.as_millis()
-);
+/// For terms that no kernel watches over.
+const UNWATCHED: Timing = Timing {
+    kill: None,
+    ..Timing::USUAL
+};
 
 /// Ends a term, or prolongs it.
 pub(crate) struct TermHandle {
@@ -50,7 +46,12 @@ impl Term {
     /// A term that never ends, for a cluster where no lock is to be taken. The handle keeps it.
     pub fn without_lock() -> Term {
         let clocks = Clocks::of_this_host();
-        let (term, _) = Term::begin(1, Duration::ZERO, Duration::ZERO, Lasts::ForEver, clocks);
+        let timing = Timing {
+            quiet: Duration::ZERO,
+            survey: Duration::ZERO,
+            ..UNWATCHED
+        };
+        let (term, _) = Term::begin(1, timing, Lasts::ForEver, clocks);
         term
     }
 
@@ -58,14 +59,18 @@ impl Term {
     pub fn lasting(survey: Duration, valid: Duration) -> Term {
         let clocks = Clocks::of_this_host();
         let lasts = Lasts::Until(Instant::now() + valid, clocks.read());
-        let (term, _) = Term::begin(1, Duration::ZERO, survey, lasts, clocks);
+        let timing = Timing {
+            quiet: Duration::ZERO,
+            survey,
+            ..UNWATCHED
+        };
+        let (term, _) = Term::begin(1, timing, lasts, clocks);
         term
     }
 
     pub(crate) fn begin(
         number: u64,
-        quiet: Duration,
-        survey: Duration,
+        timing: Timing,
         lasts: Lasts,
         clocks: Clocks,
     ) -> (Term, TermHandle) {
@@ -73,13 +78,14 @@ impl Term {
         let validity = Validity {
             lasts: Arc::new(Mutex::new(lasts)),
             clocks,
+            kill: timing.kill,
             switch: Arc::default(),
         };
         let (sender, over) = watch::channel(None);
         let term = Term {
             number,
-            surveys_at: began + quiet,
-            acts_at: began + survey,
+            surveys_at: began + timing.quiet,
+            acts_at: began + timing.survey,
             validity: validity.clone(),
             over,
         };
@@ -110,19 +116,14 @@ impl Term {
         Instant::now() >= self.acts_at && self.validity.holds()
     }
 
-    /// Lets the kernel end this process shortly before another dispatcher may act, unless the term is prolonged or
-    /// `disarm` is called before. Does nothing if no lock was taken.
-    pub fn arm(&self) -> io::Result<()> {
-        let at = match *self.validity.lasts() {
-            Lasts::ForEver => None,
-            Lasts::Until(_, read) => Some(read.boot + KILL_AFTER),
-            Lasts::Over => Some(self.validity.clocks.read().boot + KILL_AFTER_THE_END),
-        };
-        at.map_or(Ok(()), |at| self.validity.switch.arm(at))
+    /// Something may act from here on, and whoever calls this calls `nothing_acts` when it has ended. If that is not in
+    /// time, the kernel ends this process (`Timing::kill`).
+    pub fn something_acts(&self) {
+        self.validity.switch.in_use();
     }
 
-    /// Nothing of this term is left that could act.
-    pub fn disarm(&self) {
+    /// Nothing is left that could act, and the lock is lost or given back.
+    pub fn nothing_acts(&self) {
         self.validity.switch.disarm();
     }
 
@@ -160,6 +161,18 @@ impl fmt::Debug for Term {
 }
 
 impl TermHandle {
+    /// Lets the kernel end this process if the term is neither prolonged nor ended in time.
+    pub(crate) fn arm(&self) -> io::Result<()> {
+        let read = match *self.validity.lasts() {
+            Lasts::Until(_, read) => read,
+            Lasts::ForEver | Lasts::Over => return Ok(()),
+        };
+        match self.validity.kill {
+            Some(after) => self.validity.switch.arm(read.boot + after),
+            None => Ok(()),
+        }
+    }
+
     /// It lasts until then, unless it is prolonged again; the clocks were read so when the question was sent whose answer
     /// says so. `false` if it is over already: then nothing begins it again.
     #[must_use]
@@ -167,7 +180,8 @@ impl TermHandle {
         let holds = self.validity.holds();
         if holds {
             *self.validity.lasts() = Lasts::Until(at, read);
-            if let Err(error) = self.validity.switch.put_off(read.boot + KILL_AFTER) {
+            let after = self.validity.kill.unwrap_or_default();
+            if let Err(error) = self.validity.switch.put_off(read.boot + after) {
                 tracing::error!("this process is about to be ended by its own timer: {error}");
             }
         }
@@ -179,8 +193,9 @@ impl TermHandle {
         self.validity.holds()
     }
 
-    pub(crate) fn end(self, why: &str) {
+    pub(crate) fn end(&self, why: &str) {
         *self.validity.lasts() = Lasts::Over;
+        self.validity.switch.disarm_unused();
         self.over.send_replace(Some(Arc::from(why)));
     }
 }
@@ -201,6 +216,7 @@ pub(crate) enum Lasts {
 struct Validity {
     lasts: Arc<Mutex<Lasts>>,
     clocks: Clocks,
+    kill: Option<Duration>,
     switch: Arc<Switch>,
 }
 
@@ -264,7 +280,7 @@ mod tests {
 
     fn lasting(clocks: Clocks) -> (Term, TermHandle) {
         let lasts = Lasts::Until(Instant::now() + 10 * SECOND, clocks.read());
-        Term::begin(1, 3 * SECOND, 4 * SECOND, lasts, clocks)
+        Term::begin(1, UNWATCHED, lasts, clocks)
     }
 
     fn term() -> (Term, TermHandle) {

@@ -8,6 +8,10 @@ use tokio::{io::Interest, net::TcpStream};
 
 const BOTH_WAYS: Interest = Interest::READABLE.add(Interest::WRITABLE);
 
+/// For so long the kernel tries to bring what was sent across a line that does not answer, or to a server that does not
+/// read. A command of a dispatcher that has lost its lock shall not arrive when the line is mended.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
+
 /// Our handle of the socket; libssh2 has a second one of the same socket and does all reading and writing.
 pub(crate) struct Socket(Arc<TcpStream>);
 
@@ -15,6 +19,7 @@ impl Socket {
     /// Takes over a connected socket; the second value is libssh2's handle.
     pub(crate) fn new(stream: TcpStream) -> io::Result<(Self, Arc<TcpStream>)> {
         stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
         let stream = Arc::new(stream);
         Ok((Self(Arc::clone(&stream)), stream))
     }

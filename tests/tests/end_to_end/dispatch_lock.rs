@@ -12,6 +12,7 @@ use crate::support::eventually;
 const QUICK: Timing = Timing {
     quiet: Duration::ZERO,
     survey: Duration::ZERO,
+    kill: None,
     ..Timing::USUAL
 };
 
