@@ -49,6 +49,10 @@ const SESSION_LINGERS: Duration = Duration::from_secs(1);
 /// How long to wait before a channel that was refused for that reason is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
+/// On a new connection commands come first: who wants a long-lived one asks for the connection at the same moment, and
+/// on a server with few sessions would get the last of them again and again.
+const COMMANDS_FIRST: Duration = Duration::from_millis(100);
+
 /// Starts the task for a session that has logged in. The returned way is the only one to it.
 pub(crate) fn spawn(
     session: Session,
@@ -77,6 +81,7 @@ pub(crate) fn spawn(
         stuck_since: None,
         freed_at: None,
         open_from: Instant::now(),
+        lines_from: Instant::now() + COMMANDS_FIRST,
         pulse: Pulse::new(settings.keepalive, settings.dead_after),
         keepalive_secs: u32::try_from(settings.keepalive.as_secs())
             .unwrap_or(u32::MAX)
@@ -106,6 +111,8 @@ struct Actor {
     freed_at: Option<Instant>,
     /// No channel is asked for before.
     open_from: Instant,
+    /// None for a long-lived command before.
+    lines_from: Instant,
     pulse: Pulse,
     keepalive_secs: u32,
     /// When to look at the pulse.
@@ -263,11 +270,13 @@ impl Actor {
         {
             return false;
         }
-        let Some(job) = self.waiting.pop_front() else {
+        let now = Instant::now();
+        let may_start = |job: &Job| now >= self.lines_from || !job.answer.is_lines();
+        let next = self.waiting.iter().position(may_start);
+        let Some(job) = next.and_then(|next| self.waiting.remove(next)) else {
             return false;
         };
         self.stuck_since = None;
-        let now = Instant::now();
         self.ops.push(Op::new(job, now));
         self.look_at = self.look_at.min(self.pulse.look_by(now));
         true
@@ -332,8 +341,12 @@ impl Actor {
 
     fn next_look(&self, now: Instant) -> Instant {
         let sending = self.ops.iter().any(Op::is_sending) || !self.waiting.is_empty();
-        if now < self.open_from && !self.waiting.is_empty() {
-            self.look_at.min(self.open_from)
+        let held_up_until = [self.open_from, self.lines_from]
+            .into_iter()
+            .filter(|at| now < *at && !self.waiting.is_empty())
+            .min();
+        if let Some(until) = held_up_until {
+            self.look_at.min(until)
         } else if sending {
             self.look_at.min(now + TICK)
         } else {
