@@ -12,6 +12,7 @@ mod gate;
 mod kills;
 mod lists;
 mod mutated;
+mod omitted;
 #[cfg(feature = "microsoft-clients")]
 mod python;
 mod refusals;

@@ -17,6 +17,7 @@ use crate::{
     lro::{self, Answer},
     names::Names,
     parameters,
+    rows::{VmRow, VmState},
 };
 
 /// How long creates wait for an image that takes no more at present (facts W23).
@@ -108,7 +109,18 @@ impl Account {
         };
         match outcome {
             Outcome::Ours => {
-                self.memory().made(vm, self.now());
+                {
+                    let (now, mut memory) = (self.now(), self.memory());
+                    memory.made(vm, now);
+                    memory.made_row(VmRow {
+                        name: vm.to_owned(),
+                        tags: order.tags.clone(),
+                        size: order.instance_type.provider_type.clone(),
+                        spot: order.instance_type.preemptible,
+                        state: VmState::Coming,
+                        nic: Some(names.nic().to_ascii_lowercase()),
+                    });
+                }
                 self.follow_making(order, vm, &accepted, turn);
                 Ok(Instance {
                     id: self.id(vm),

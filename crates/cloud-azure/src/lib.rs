@@ -55,6 +55,8 @@ mod follow;
 #[cfg(feature = "sdk")]
 mod list;
 #[cfg(feature = "sdk")]
+mod omitted;
+#[cfg(feature = "sdk")]
 mod silent;
 #[cfg(feature = "sdk")]
 mod token;

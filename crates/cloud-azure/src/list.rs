@@ -5,6 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use dispatch_cloud::{CloudError, EndCause, Ended, Instance, Tags};
 use dispatch_model::CloudErrorClass;
 
+#[cfg(all(test, feature = "cloud-tests"))]
+use crate::mutants::Mutant;
 use crate::{
     account::Account,
     action::Action,
@@ -12,6 +14,10 @@ use crate::{
     rows::{self, VmRow, VmState},
     watch::{Lost, Seen},
 };
+
+/// A list that has no end, and nothing before it.
+const NOT_WHOLE: &str = "list VMs: a page of the list names itself as the next, so what comes after it is not known, and \
+                         no whole list has been read since the dispatcher started: it is asked again";
 
 /// A VM that is being deleted for longer than this hangs, and is shown again.
 const DELETED_WITHIN: Duration = Duration::from_secs(1800);
@@ -40,10 +46,17 @@ impl Account {
         }
         // After a page is missing, nothing is taken for gone: neither here nor by whoever reads this list.
         let unseen = if found.whole {
-            self.learn_from(&ours);
+            let omitted = self.learn_from(&ours);
+            self.look_for(omitted);
             Vec::new()
         } else {
-            self.memory().unseen(&names)
+            let unseen = self.memory().unseen(&names);
+            #[cfg(all(test, feature = "cloud-tests"))]
+            let unseen = unseen.or(self.errs(Mutant::PageIsAll).then(Vec::new));
+            let Some(unseen) = unseen else {
+                return Err(CloudError::new(CloudErrorClass::Transient, NOT_WHOLE));
+            };
+            unseen
         };
         let hanging = self.hanging(&ours);
         odd.extend(
@@ -61,7 +74,8 @@ impl Account {
         }
         shown.retain(|row| row.state != VmState::Failed || !self.memory().is_stillborn(&row.name));
         if found.whole {
-            self.memory().shown(&shown);
+            let now = self.now();
+            self.memory().shown(&shown, now);
         }
         shown.extend(unseen);
         shown.retain(|row| {
@@ -104,7 +118,8 @@ impl Account {
         }
     }
 
-    fn learn_from(&self, ours: &[VmRow]) {
+    /// Returns the fresh VMs that the list omits.
+    fn learn_from(&self, ours: &[VmRow]) -> Vec<String> {
         let seen: Vec<Seen> = ours
             .iter()
             .map(|row| Seen {
@@ -114,9 +129,14 @@ impl Account {
                 going: row.state == VmState::Deleting,
             })
             .collect();
+        let now = self.now();
         let mut memory = self.memory();
-        let lost = memory.watch.listed(&seen);
-        for lost in lost {
+        let mut watch = std::mem::take(&mut memory.watch);
+        let news = watch.listed(&seen, |vm| memory.is_ours(vm), now);
+        memory.watch = watch;
+        #[cfg(all(test, feature = "cloud-tests"))]
+        let news = self.told_at_once(&mut memory, news);
+        for lost in news.lost {
             self.tell_lost(&mut memory, lost);
         }
         let all: BTreeSet<&str> = ours.iter().map(|row| row.name.as_str()).collect();
@@ -126,6 +146,7 @@ impl Account {
             .map(|row| row.name.as_str());
         let nics: BTreeSet<&str> = ours.iter().filter_map(|row| row.nic.as_deref()).collect();
         memory.listed(&all, well, &nics);
+        news.omitted
     }
 
     /// A VM is gone without our delete.
@@ -134,14 +155,24 @@ impl Account {
         if self.errs(crate::mutants::Mutant::EvictionUnseen) {
             return;
         }
-        let Lost { name, size, spot } = lost;
-        let (cause, message) = if spot {
-            (
+        let Lost {
+            name,
+            size,
+            spot,
+            was_well,
+        } = lost;
+        memory.is_gone(&name);
+        let (cause, message) = match (was_well, spot) {
+            // Before the restart we may have asked for its end.
+            (false, _) => (
+                EndCause::Other,
+                "the VM is being deleted, by whom is not known",
+            ),
+            (true, true) => (
                 EndCause::TakenBack,
                 "the spot VM is gone without our delete: presumably evicted",
-            )
-        } else {
-            (EndCause::Other, "the VM is gone without our delete")
+            ),
+            (true, false) => (EndCause::Other, "the VM is gone without our delete"),
         };
         tracing::warn!(vm = %name, provider_type = %size, spot, "{message}");
         memory.tell(Ended {

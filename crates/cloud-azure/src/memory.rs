@@ -11,10 +11,11 @@ use dispatch_model::Time;
 
 #[cfg(feature = "sdk")]
 use crate::rows::VmRow;
-use crate::{garbage::Spared, watch::Watch};
+use crate::{
+    garbage::Spared,
+    watch::{FRESH, Watch},
+};
 
-/// For so long Azure may not know a VM everywhere.
-const YOUNG: Duration = Duration::from_secs(120);
 /// Nobody repeats a create after this.
 const KEPT: Duration = Duration::from_secs(3600);
 /// More than this of anything is not kept.
@@ -35,9 +36,12 @@ pub(crate) struct Memory {
     deleted: BTreeMap<String, Time>,
     /// By the lower-case name of the network interface.
     addresses: BTreeMap<String, String>,
-    /// What the last whole list showed, and has not been deleted since.
+    /// What the last whole list showed, by lower-case name; `None`: there was no whole list yet.
     #[cfg(feature = "sdk")]
-    shown: BTreeMap<String, VmRow>,
+    shown: Option<BTreeMap<String, VmRow>>,
+    /// What was made since, or is so fresh that it may not have been on it.
+    #[cfg(feature = "sdk")]
+    made_since: BTreeMap<String, VmRow>,
     /// VMs that were seen well.
     well: BTreeSet<String>,
     /// VMs that failed before they came to be; they are as good as gone.
@@ -75,20 +79,22 @@ impl Memory {
     }
 
     pub(crate) fn made(&mut self, vm: &str, now: Time) {
-        forget(&mut self.made, YOUNG, now);
+        forget(&mut self.made, FRESH, now);
         self.made.insert(vm.to_owned(), now);
     }
 
     /// Whether Azure may not know this VM yet, so that what it says of its absence counts for little.
     pub(crate) fn may_be_unknown(&self, vm: &str, now: Time) -> bool {
-        let young = self.made.get(vm).is_some_and(|at| now.since(*at) < YOUNG);
+        let young = self.made.get(vm).is_some_and(|at| now.since(*at) < FRESH);
         young && !self.deleted.contains_key(vm)
     }
 
     /// For tests: time has passed since it was made.
     #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) fn is_old(&mut self, id: &dispatch_model::InstanceId) {
-        self.made.remove(crate::places::name_in(id.as_str()));
+        let vm = crate::places::name_in(id.as_str());
+        self.made.remove(vm);
+        self.watch.is_old(vm);
     }
 
     /// The end of a VM was accepted and came to nothing.
@@ -203,21 +209,55 @@ impl Memory {
 
     /// What a whole list shows.
     #[cfg(feature = "sdk")]
-    pub(crate) fn shown(&mut self, rows: &[VmRow]) {
+    pub(crate) fn shown(&mut self, rows: &[VmRow], now: Time) {
         let rows = rows
             .iter()
             .map(|row| (row.name.to_ascii_lowercase(), row.clone()));
-        self.shown = rows.take(MOST).collect();
+        let shown: BTreeMap<String, VmRow> = rows.take(MOST).collect();
+        // It may have been asked for before a VM was made.
+        let mut made = std::mem::take(&mut self.made_since);
+        made.retain(|name, row| {
+            !shown.contains_key(name)
+                && self.may_be_unknown(&row.name, now)
+                && !self.is_stillborn(&row.name)
+        });
+        self.made_since = made;
+        self.shown = Some(shown);
     }
 
-    /// What was shown then, is not among these, and has not been deleted by us.
+    /// A VM that was made a moment ago.
     #[cfg(feature = "sdk")]
-    pub(crate) fn unseen(&self, names: &BTreeSet<String>) -> Vec<VmRow> {
-        let unseen = self
-            .shown
-            .iter()
-            .filter(|(name, row)| !names.contains(*name) && !self.is_deleted(&row.name));
-        unseen.map(|(_, row)| row.clone()).collect()
+    pub(crate) fn made_row(&mut self, row: VmRow) {
+        if self.made_since.len() < MOST {
+            self.made_since.insert(row.name.to_ascii_lowercase(), row);
+        }
+    }
+
+    /// It is gone, as Azure has it.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn is_gone(&mut self, vm: &str) {
+        let name = vm.to_ascii_lowercase();
+        self.made_since.remove(&name);
+        if let Some(shown) = &mut self.shown {
+            shown.remove(&name);
+        }
+    }
+
+    /// What the last whole list showed or was made since, is not among these, and has not been deleted by us. `None`:
+    /// there was no whole list yet, so nobody knows.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn unseen(&self, names: &BTreeSet<String>) -> Option<Vec<VmRow>> {
+        let mut unseen = self.shown.clone()?;
+        unseen.extend(self.made_since.clone());
+        unseen.retain(|name, row| {
+            !names.contains(name) && !self.is_deleted(&row.name) && !self.is_stillborn(&row.name)
+        });
+        Some(unseen.into_values().collect())
+    }
+
+    /// Whether a create of this process made this VM.
+    pub(crate) fn is_ours(&self, vm: &str) -> bool {
+        self.sent.contains_key(vm)
     }
 
     pub(crate) fn was_well(&self, vm: &str) -> bool {

@@ -9,6 +9,8 @@ use crate::{
     action::Action,
     creation::{Ask, Heard},
     failure::Failure,
+    memory::Memory,
+    watch::News,
 };
 
 /// What is wrong.
@@ -42,6 +44,10 @@ pub(crate) enum Mutant {
     AnyNotFoundIsGone,
     /// A server that broke down is believed that it did nothing.
     BelievesBrokenServers,
+    /// A fresh VM that one list omits counts as gone.
+    OmittedIsGone,
+    /// A list with a page that names itself is taken for all there is, also where no other came before.
+    PageIsAll,
 }
 
 impl Account {
@@ -67,6 +73,15 @@ impl Account {
         let is_broken = matches!(failure, Failure::Said { status: 500.., .. });
         let mishears = is_broken && ask == Ask::PutVm && self.errs(Mutant::BelievesBrokenServers);
         mishears.then(|| Heard::Refused((action, failure.clone())))
+    }
+
+    pub(crate) fn told_at_once(&self, memory: &mut Memory, mut news: News) -> News {
+        if self.errs(Mutant::OmittedIsGone) {
+            let omitted = std::mem::take(&mut news.omitted).into_iter();
+            let lost = omitted.filter_map(|vm| memory.watch.missing(&vm));
+            news.lost.extend(lost);
+        }
+        news
     }
 
     pub(crate) fn as_quota(&self, error: CloudError) -> CloudError {

@@ -43,9 +43,14 @@ impl Entry {
     }
 }
 
+/// "Resource A referenced by resource B was not found": it is A that is missing, and B says nothing of the matter. A
+/// subnet that does not exist is said to be referenced by our network interface.
+const REFERENCED: &str = " referenced by resource ";
+
 /// What the table says of a code.
 pub(super) fn look_up(code: &str, message: &str) -> Option<Verdict> {
     let message = message.to_ascii_lowercase();
+    let message = message.split(REFERENCED).next().unwrap_or_default();
     let entry = ENTRIES.iter().find(|entry| {
         entry.code.eq_ignore_ascii_case(code)
             && entry.says.is_none_or(|says| message.contains(says))
@@ -248,7 +253,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         Everything,
         PLAN,
     ),
-    // Where. Our own network interface is there: Azure does not know it everywhere yet.
+    // Where. A network interface that is missing is our own, which is there: Azure does not know it everywhere yet.
     saying(
         "InvalidResourceReference",
         "/networkinterfaces/",

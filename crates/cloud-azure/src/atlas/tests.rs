@@ -124,6 +124,55 @@ fn a5_too_many_calls_is_told_by_status_code_and_header() {
     assert_eq!(judge(&lack, 409).kind, Kind::Capacity);
 }
 
+/// As Azure says it (MicrosoftDocs/azure-docs issue 81734, Azure/azure-cli issue 1237), with other names.
+#[test]
+fn a_subnet_or_network_that_is_missing_is_no_passing_fault_of_the_interface_that_refers_to_it() {
+    let network =
+        "/subscriptions/s/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/VMnet";
+    let nic = "/subscriptions/s/resourceGroups/vms/providers/Microsoft.Network/networkInterfaces/compute-z-x-nic";
+    let vm = "/subscriptions/s/resourceGroups/vms/providers/Microsoft.Compute/virtualMachines/compute-z-x";
+    let missing = |what: &str, by: &str| {
+        format!(
+            "Resource {what} referenced by resource {by} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region."
+        )
+    };
+    let judged = |message: &str, details: serde_json::Value| {
+        let error =
+            json!({"code": "InvalidResourceReference", "message": message, "details": details});
+        let verdict = judge(&Fault::read(&json!({ "error": error })), 400);
+        (verdict.kind, verdict.reach, verdict.remedy)
+    };
+    let by_configuration = (
+        Kind::Permanent,
+        Reach::Everything,
+        "check Network, Subnet and NetworkResourceGroup.",
+    );
+    let subnet = format!("{network}/subnets/Subnet-Test");
+    assert_eq!(
+        judged(&missing(&subnet, nic), json!([])),
+        by_configuration,
+        "a subnet"
+    );
+    let nested = json!([{"code": "NotFound", "message": format!("Resource {network} not found.")}]);
+    assert_eq!(
+        judged(&missing(network, nic), nested),
+        by_configuration,
+        "a network"
+    );
+    let nested = json!([{"code": "NotFound", "message": missing(network, nic)}]);
+    assert_eq!(
+        judged(&missing(network, nic), nested),
+        by_configuration,
+        "a network, told twice"
+    );
+    // Our own interface, which was put a moment before.
+    let (kind, ..) = judged(&missing(nic, vm), json!([]));
+    assert_eq!(kind, Kind::Transient);
+    let nested = json!([{"code": "NotFound", "message": format!("Resource {nic} not found.")}]);
+    let (kind, ..) = judged(&missing(nic, vm), nested);
+    assert_eq!(kind, Kind::Transient);
+}
+
 #[test]
 fn unknown_codes_are_judged_by_their_status() {
     check("NeverHeardOf", 500, "", expect!["Transient"]);

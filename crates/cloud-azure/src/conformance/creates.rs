@@ -290,6 +290,8 @@ pub(super) async fn a10_network_and_images_are_found_in_their_own_groups_and_gal
     assert_eq!(error.class, CloudErrorClass::Refused, "{error}");
     for (key, code) in [
         ("NetworkResourceGroup", "InvalidResourceReference"),
+        ("Network", "InvalidResourceReference"),
+        ("Subnet", "InvalidResourceReference"),
         ("ImageResourceGroup", "ImageNotFound"),
         ("ResourceGroup", "ResourceGroupNotFound"),
     ] {
@@ -301,6 +303,9 @@ pub(super) async fn a10_network_and_images_are_found_in_their_own_groups_and_gal
         let widely = CloudErrorClass::RefusedWidely(RefusalScope::Everything);
         assert_eq!(error.class, widely, "{error}");
         assert!(error.message.contains(code), "{error}");
+        // The remedy names what is mistyped.
+        let remedy = error.message.split("Remedy: check").nth(1);
+        assert!(remedy.is_some_and(|words| words.contains(key)), "{error}");
     }
 }
 

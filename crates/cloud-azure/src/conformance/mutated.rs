@@ -8,7 +8,7 @@ use crate::mutants::Mutant;
 
 /// Each mutant, the check that is there for it, and what that says: it must not fail for another reason, nor by waiting in
 /// vain.
-const MUTANTS: [(Mutant, &str, &str); 14] = [
+const MUTANTS: [(Mutant, &str, &str); 16] = [
     (
         Mutant::PutsBlindly,
         "a_lost_answer_is_looked_up",
@@ -78,6 +78,16 @@ const MUTANTS: [(Mutant, &str, &str); 14] = [
         Mutant::BelievesBrokenServers,
         "a_server_that_breaks_down_after_its_work_makes_no_second_vm",
         "a VM that is there is not taken for refused",
+    ),
+    (
+        Mutant::OmittedIsGone,
+        "k15_a_fresh_vm_that_a_list_has_shown_and_the_next_omits_is_looked_for_and_not_told",
+        "a VM that is there was told as ended",
+    ),
+    (
+        Mutant::PageIsAll,
+        "k27_after_a_restart_a_list_with_a_page_that_names_itself_is_an_error",
+        "a part of the list passes for all of it",
     ),
 ];
 

@@ -145,7 +145,7 @@ impl AzureApi {
     }
 
     /// How often each of the faults has struck that strike by themselves: "throttled", "late", "lost", "mistaken",
-    /// "failed", "unknown", "evicted".
+    /// "failed", "unknown", "omitted", "evicted".
     pub fn struck(&self) -> BTreeMap<&'static str, u64> {
         self.account().struck.clone()
     }

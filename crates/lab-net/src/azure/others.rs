@@ -46,9 +46,13 @@ impl Account {
         let subnet = first["properties"]["subnet"]["id"]
             .as_str()
             .unwrap_or_default();
-        if !self.has_subnet(subnet) {
-            let words = format!("Resource {subnet} referenced by resource {name} was not found.");
-            return Err(Refusal::new(400, "InvalidResourceReference", words));
+        if let Some(missing) = self.missing_of_subnet(subnet) {
+            let of = self.id(&format!("networkInterfaces/{name}"), NETWORK, false);
+            return Err(Refusal::new(
+                400,
+                "InvalidResourceReference",
+                not_found(missing, &of),
+            ));
         }
         let key = name.to_ascii_lowercase();
         let (vm, reserved, is_new) = match self.nics.get(&key) {
@@ -128,8 +132,8 @@ impl Account {
             .unwrap_or_default()
             .to_ascii_lowercase();
         let Some(nic) = self.nics.get(&key) else {
-            let words = format!("Resource {id} referenced by resource {vm} was not found.");
-            return Err(Refusal::new(404, "NotFound", words));
+            let of = self.id(&format!("virtualMachines/{vm}"), COMPUTE, false);
+            return Err(Refusal::new(404, "NotFound", not_found(id, &of)));
         };
         if let Some(other) = nic
             .vm
@@ -198,12 +202,21 @@ impl Account {
         row
     }
 
-    fn has_subnet(&self, id: &str) -> bool {
+    /// What is not there of a subnet: its network, or itself.
+    fn missing_of_subnet<'a>(&self, id: &'a str) -> Option<&'a str> {
         let parts: Vec<&str> = id.trim_matches('/').split('/').collect();
-        matches!(parts.as_slice(), ["subscriptions", _, _, group, _, _, _, _, word, subnet]
-            if word.eq_ignore_ascii_case("subnets")
-                && self.settings.subnets.contains(*subnet)
-                && self.settings.resource_groups.iter().any(|known| known.eq_ignore_ascii_case(group)))
+        let ["subscriptions", _, _, group, _, _, _, network, word, subnet] = parts.as_slice()
+        else {
+            return Some(id);
+        };
+        let mut groups = self.settings.resource_groups.iter();
+        let is_group = groups.any(|known| known.eq_ignore_ascii_case(group));
+        if !is_group || !self.settings.networks.contains(*network) {
+            return Some(id.split("/subnets/").next().unwrap_or(id));
+        }
+        let is_there =
+            word.eq_ignore_ascii_case("subnets") && self.settings.subnets.contains(*subnet);
+        (!is_there).then_some(id)
     }
 
     /// learn.microsoft.com/rest/api/compute/disks/list-by-resource-group
@@ -325,6 +338,13 @@ impl Account {
         };
         Ok(Done::at_once(200, body))
     }
+}
+
+/// As Azure says it, with whole ids.
+fn not_found(what: &str, referenced_by: &str) -> String {
+    format!(
+        "Resource {what} referenced by resource {referenced_by} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region."
+    )
 }
 
 fn reserved(vm: &str) -> Refusal {

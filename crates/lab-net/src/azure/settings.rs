@@ -82,6 +82,8 @@ pub struct AzureSettings {
     pub resource_groups: BTreeSet<String>,
     /// Names of managed images and of gallery images.
     pub images: BTreeSet<String>,
+    /// Names of virtual networks.
+    pub networks: BTreeSet<String>,
     /// Names of subnets, of any network.
     pub subnets: BTreeSet<String>,
     /// The largest page of a list.
@@ -102,6 +104,10 @@ pub struct AzureSettings {
     pub retry_after: Option<u64>,
     /// For how long after its PUT a VM is not found by GET, ms.
     pub unknown_ms: u64,
+    /// Names of VMs that lists omit, though they are there.
+    pub omits: BTreeSet<String>,
+    /// Share of VMs that a list omits though an earlier one has shown them, and until which age, ms.
+    pub flickers: Option<(f64, u64)>,
     /// For how long a create that failed keeps its network interface, ms.
     pub reserved_ms: u64,
     /// Whether the documented buckets limit calls, and how much faster than in life they fill.
@@ -165,6 +171,7 @@ impl Default for AzureSettings {
             location: "centralus".into(),
             resource_groups: names(&["vms", "net", "images"]),
             images: names(&["lab-image"]),
+            networks: names(&["vnet"]),
             subnets: names(&["subnet"]),
             page: 50,
             repeats_page: false,
@@ -175,6 +182,8 @@ impl Default for AzureSettings {
             nic_ms: 0,
             retry_after: Some(1),
             unknown_ms: 0,
+            omits: BTreeSet::new(),
+            flickers: None,
             reserved_ms: 180_000,
             bucket_speed: None,
             throttle_header: None,

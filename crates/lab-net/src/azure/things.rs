@@ -26,6 +26,8 @@ pub(super) struct Vm {
     pub(super) world: Option<String>,
     pub(super) created_ms: u64,
     pub(super) created: jiff::Timestamp,
+    /// A list has shown it.
+    pub(super) was_listed: bool,
     /// Lower-case name, and whether it goes with the VM.
     pub(super) nics: Vec<(String, bool)>,
     pub(super) disk: String,

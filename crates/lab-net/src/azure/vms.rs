@@ -1,6 +1,6 @@
 //! Virtual machines (learn.microsoft.com/rest/api/compute/virtual-machines).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use dispatch_lab::{
@@ -316,6 +316,7 @@ impl Account {
             world: None,
             created_ms: now.ms,
             created: now.wall,
+            was_listed: false,
             nics,
             disk: disk.unwrap_or_else(|| format!("{name}_OsDisk_1")),
             disk_goes: goes(&storage["osDisk"]["deleteOption"]),
@@ -594,8 +595,12 @@ impl Account {
             CloudAnswer::Refused(refusal) => return Err(Refusal::of_world(&refusal, "")),
             _ => return Ok((Vec::new(), reply.when)),
         };
+        let omitted = self.omitted(now);
         let mut rows = Vec::new();
         for (key, vm) in &self.vms {
+            if omitted.contains(key) {
+                continue;
+            }
             let shown = vm.world.is_none()
                 || matches!(vm.state, State::Deleting { .. })
                 || listed
@@ -613,6 +618,12 @@ impl Account {
                     row["tags"] = json!(tags);
                 }
                 rows.push(row);
+            }
+        }
+        for row in &rows {
+            let name = row["name"].as_str().unwrap_or_default();
+            if let Some(vm) = self.vms.get_mut(&name.to_ascii_lowercase()) {
+                vm.was_listed = true;
             }
         }
         for instance in &listed {
@@ -634,6 +645,27 @@ impl Account {
             rows.push(Value::Null);
         }
         Ok((rows, reply.when))
+    }
+
+    /// The VMs, by lower-case name, that a list omits though they are there: Azure's lists are consistent in the end alone
+    /// (facts K15).
+    fn omitted(&mut self, now: Now) -> BTreeSet<String> {
+        let names = self.settings.omits.iter();
+        let mut omitted: BTreeSet<String> = names.map(|name| name.to_ascii_lowercase()).collect();
+        let Some((share, until_ms)) = self.settings.flickers else {
+            return omitted;
+        };
+        let shown = self.vms.iter().filter(|(_, vm)| {
+            vm.was_listed && vm.state == State::Succeeded && now.ms < vm.created_ms + until_ms
+        });
+        let shown: Vec<String> = shown.map(|(key, _)| key.clone()).collect();
+        for key in shown {
+            if self.draw() < share {
+                self.strike("omitted");
+                omitted.insert(key);
+            }
+        }
+        omitted
     }
 
     /// Adds, replaces or deletes tags
