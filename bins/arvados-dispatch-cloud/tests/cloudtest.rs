@@ -13,6 +13,12 @@ use dispatch_lab_net::{
 };
 use tokio::time::Instant;
 
+#[cfg(all(feature = "azure", feature = "cloud-tests"))]
+#[path = "azure/role.rs"]
+mod role;
+#[cfg(all(feature = "azure", feature = "cloud-tests"))]
+use role::nothing_was_called_beyond_the_role;
+
 /// A lab whose instances come up soon.
 async fn lab() -> LabHandle {
     lab_where(|_| ()).await
@@ -337,6 +343,7 @@ async fn an_azure_account_is_tried_out_and_left_as_it_was() {
         "{said}"
     );
     assert_eq!(alive(&lab), 0, "{said}");
+    nothing_was_called_beyond_the_role(&azure);
     let left = [azure.vms(), azure.nics(), azure.disks()].concat();
     assert_eq!(left, Vec::<String>::new(), "{said}");
 }
@@ -361,6 +368,7 @@ async fn what_azure_refuses_is_told_with_the_remedy() {
     assert!(said.contains("ImageNotFound"), "{said}");
     assert!(said.contains("check ImageID"), "{said}");
     assert!(!said.contains("lab-client-secret"), "{said}");
+    nothing_was_called_beyond_the_role(&azure);
     assert_eq!(azure.vms(), Vec::<String>::new());
 }
 
@@ -383,6 +391,7 @@ async fn a_refused_create_on_azure_leaves_not_even_its_network_interface() {
     let (output, said) = cloudtest(&config, &[], &environment).await;
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("SkuNotAvailable"), "{said}");
+    nothing_was_called_beyond_the_role(&azure);
     assert_eq!(azure.nics(), Vec::<String>::new(), "{said}");
     let deletes = azure.calls()["DELETE nic"].0;
     assert!(deletes > 1, "it was reserved at first: {deletes}");

@@ -165,10 +165,10 @@ impl Account {
         tracing::warn!(%error, "{what} cannot be read: a full quota holds the size alone");
     }
 
-    /// Whether a VM of these tags is one of ours.
+    /// Whether a VM of these tags is one of ours. One that has lost the tag that says whose it is, is known by its name.
     pub(crate) fn is_ours(&self, name: &str, tags: &Tags) -> bool {
         let (key, value) = &self.rule.owner;
-        name.starts_with(&self.rule.prefix) || tags.get(key) == Some(value)
+        self.rule.names_vm(name) || tags.get(key) == Some(value)
     }
 }
 

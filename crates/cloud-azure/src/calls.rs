@@ -113,6 +113,10 @@ impl Calls {
                 )
             })
         };
+        let masks = Masks::default();
+        if let Some(secret) = tokens.secret() {
+            masks.hide_credential(secret.reveal());
+        }
         Ok(Calls {
             client: client(false)?,
             direct: client(true)?,
@@ -121,7 +125,7 @@ impl Calls {
             clock,
             gate,
             paces: Mutex::default(),
-            masks: Masks::default(),
+            masks,
             scale: scale.max(1),
             #[cfg(all(test, feature = "cloud-tests"))]
             mutant: None,
@@ -252,6 +256,7 @@ impl Calls {
                 &self.client,
                 &self.direct,
                 &self.endpoints,
+                &self.masks,
                 self.scale,
                 || self.now(),
             )

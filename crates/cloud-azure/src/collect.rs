@@ -48,11 +48,12 @@ impl Account {
     pub(crate) async fn collect(&self) -> Result<Collected, Failure> {
         let garbage = self.find_garbage().await?;
         let mut collected = Collected::default();
-        let after = self.memory().collected(None);
-        let round = garbage::round(&garbage, ROUND_MAX, &after);
-        let last = round.iter().rfind(|(kind, _)| *kind == Kind::Nic);
-        self.memory()
-            .collected(last.or(round.last()).map(|(_, name)| name.as_str()));
+        let round = {
+            let mut memory = self.memory();
+            let round = garbage::round(&garbage, ROUND_MAX, &memory.collected);
+            memory.collected.go_on(&round);
+            round
+        };
         for (kind, name) in &round {
             let (action, deleted) = match kind {
                 Kind::Nic => {

@@ -195,7 +195,7 @@ impl Account {
                 let put = self.calls.call(Action::PutNic, &path, Some(nic));
                 (Action::PutNic, put.await)
             }
-            Ask::GetNic => {
+            Ask::GetNic | Ask::WatchNic => {
                 let look = self.calls.call(Action::GetNic, &path, None);
                 (Action::GetNic, look.await)
             }
@@ -279,12 +279,12 @@ fn heard_of_good(ask: Ask, good: &Good) -> Heard<Said> {
             Some(state) if state.eq_ignore_ascii_case("Failed") => Heard::Fine,
             Some(_) => Heard::NotReady(good.answer.retry_after),
         },
-        Ask::PutVm | Ask::GetVm | Ask::DeleteNic => Heard::Fine,
+        Ask::PutVm | Ask::GetVm | Ask::DeleteNic | Ask::WatchNic => Heard::Fine,
     }
 }
 
 fn heard_of_failure(ask: Ask, action: Action, failure: Failure) -> Heard<Said> {
-    let is_look = matches!(ask, Ask::GetVm | Ask::GetNic);
+    let is_look = matches!(ask, Ask::GetVm | Ask::GetNic | Ask::WatchNic);
     match &failure {
         Failure::Said { status: 412, .. } => Heard::Exists,
         Failure::Said { .. } if failure.has("PreconditionFailed") => Heard::Exists,

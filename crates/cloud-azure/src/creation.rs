@@ -11,7 +11,8 @@
 //! A PUT updates what exists, so after an unknown outcome (`?`) we look first, at the VM and then at its interface, and
 //! put again only what is not there, the VM with a condition, and neither after somebody asked for the end of this VM.
 //! While an earlier PUT of the VM is in doubt, a refusal of a later one settles nothing: only a look does, and the end of
-//! the interface, without which the VM cannot be made. If the outcome stays unknown, nothing is cleaned up: the list
+//! the interface, without which the VM cannot be made. That its deletion was accepted is not its end: it is watched until
+//! it is gone, since a late PUT of the VM may still take it (NicInUse). If the outcome stays unknown, nothing is cleaned up: the list
 //! shows what came of it, and the garbage collection knows the names.
 
 use std::time::Duration;
@@ -24,8 +25,11 @@ use crate::lro;
 const TRIES: u32 = 3;
 /// The pause before it is asked again; twice as long before the next.
 const AGAIN_AFTER: Duration = Duration::from_millis(250);
-/// A network interface that is not ready is looked at when Azure says, for so long and so often at most.
+/// A network interface that is not ready is looked at when Azure says, for so long and so often at most; one that is being
+/// deleted as long and as often.
 const NIC_WITHIN: Duration = Duration::from_secs(120);
+/// The pause between looks at one that is being deleted.
+const NIC_GOES: Duration = Duration::from_secs(2);
 const NIC_LOOKS: u32 = 60;
 
 /// What to ask Azure.
@@ -36,6 +40,8 @@ pub(crate) enum Ask {
     PutVm,
     GetVm,
     DeleteNic,
+    /// Whether the interface whose deletion was accepted is gone.
+    WatchNic,
 }
 
 impl Ask {
@@ -185,17 +191,22 @@ impl<E: Clone> Creation<E> {
                 let error = self.refused.take().unwrap_or(error);
                 Next::Done(Outcome::Unknown(error))
             }
+            (Ask::DeleteNic, Heard::Fine) if self.vm_in_doubt => self.watch_nic(now),
+            // A VM that comes late after all may hold it: the list will show.
             (Ask::DeleteNic, heard) => {
                 let is_gone = matches!(heard, Heard::Fine | Heard::Absent(_));
-                match self.refused.take() {
-                    // A VM that comes late after all may hold it: the list will show.
-                    Some(error) if self.vm_in_doubt && !is_gone => {
-                        Next::Done(Outcome::Unknown(error))
-                    }
-                    Some(error) => Next::Done(Outcome::Refused(error)),
-                    None => Next::Done(Outcome::Destroyed { put: self.vm_put }),
-                }
+                self.end_refused(is_gone || !self.vm_in_doubt)
             }
+            (Ask::WatchNic, Heard::Absent(_)) => self.end_refused(true),
+            (Ask::WatchNic, Heard::Refused(_)) => self.end_refused(false),
+            (
+                Ask::WatchNic,
+                Heard::Fine
+                | Heard::NotReady(_)
+                | Heard::Exists
+                | Heard::Unknown(_)
+                | Heard::Doubtful(_),
+            ) => self.watch_nic(now),
         }
     }
 
@@ -212,6 +223,27 @@ impl<E: Clone> Creation<E> {
         } else {
             self.ask(Ask::DeleteNic, now)
         }
+    }
+
+    /// Its deletion was accepted, and it is not known to be gone.
+    fn watch_nic(&mut self, now: Time) -> Next<E> {
+        if self.asking != Ask::WatchNic {
+            (self.nic_looks, self.nic_until) = (0, Some(now + NIC_WITHIN / self.scale));
+        }
+        self.nic_looks += 1;
+        if self.nic_looks > NIC_LOOKS || self.nic_until.is_none_or(|until| now >= until) {
+            return self.end_refused(false);
+        }
+        self.ask(Ask::WatchNic, now + NIC_GOES / self.scale)
+    }
+
+    /// There will be no VM, if that is certain.
+    fn end_refused(&mut self, is_certain: bool) -> Next<E> {
+        Next::Done(match self.refused.take() {
+            Some(error) if is_certain => Outcome::Refused(error),
+            Some(error) => Outcome::Unknown(error),
+            None => Outcome::Destroyed { put: self.vm_put },
+        })
     }
 
     fn nic_later(&mut self, wait: Option<Duration>, now: Time) -> Next<E> {

@@ -17,7 +17,8 @@ use crate::{
 impl Account {
     /// Finds out in the background why a VM of the list failed, and deletes it if it never came to be.
     pub(crate) fn look_into(&self, row: &VmRow) {
-        if !self.memory().attend(&row.name) {
+        // Whoever follows its making will see why it failed.
+        if self.is_followed(&row.name) || !self.memory().attend(&row.name) {
             return;
         }
         let (me, row) = (self.me.clone(), row.clone());
@@ -76,8 +77,11 @@ impl Account {
     pub(crate) fn never_came(&self, vm: &str, size: &str, spot: bool) {
         {
             let mut memory = self.memory();
-            if let Some(lost) = memory.watch.missing(vm) {
-                self.tell_lost(&mut memory, lost);
+            if memory.watch.is_seen(vm) {
+                // Somebody may have told already.
+                if let Some(lost) = memory.watch.missing(vm) {
+                    self.tell_lost(&mut memory, lost);
+                }
                 return;
             }
         }

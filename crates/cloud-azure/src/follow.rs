@@ -92,6 +92,11 @@ impl Account {
         (!is_over && self.memory().attend(&key(aim, vm))).then_some((follow, step))
     }
 
+    /// Whether the making of this VM is followed.
+    pub(crate) fn is_followed(&self, vm: &str) -> bool {
+        self.memory().is_seen_to(&key(Aim::Making, vm))
+    }
+
     async fn poll(&self, follow: &mut Follow, url: &str) -> Step {
         let of_resource = follow.asks_resource();
         let answer = if of_resource {
@@ -137,10 +142,11 @@ impl Account {
     }
 }
 
-/// Who attends to a VM.
+/// Who attends to a VM. To follow it is not to look into it: while Azure takes its 40 minutes for a system that does not
+/// report, containers may run on it.
 fn key(aim: Aim, vm: &str) -> String {
     match aim {
-        Aim::Making => vm.to_owned(),
+        Aim::Making => format!("the making of {vm}"),
         Aim::Ending => format!("the end of {vm}"),
     }
 }

@@ -66,15 +66,33 @@ pub(crate) struct Garbage {
     pub(crate) disks: Vec<String>,
 }
 
-/// What may go, one of each kind in turn, beginning after the one that was tried last: whatever cannot be deleted keeps
-/// none of the others from their turn.
-pub(crate) fn round(garbage: &Garbage, most: usize, after: &str) -> Vec<(Kind, String)> {
+/// What was tried last, for each kind by itself: there may be many of one and few of the other.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Place {
+    nic: String,
+    disk: String,
+}
+
+impl Place {
+    /// Where the next round begins, after this one.
+    pub(crate) fn go_on(&mut self, round: &[(Kind, String)]) {
+        for (kind, name) in round {
+            match kind {
+                Kind::Nic => self.nic.clone_from(name),
+                Kind::Disk => self.disk.clone_from(name),
+            }
+        }
+    }
+}
+
+/// What may go, one of each kind in turn, beginning after the one of its kind that was tried last: whatever cannot be
+/// deleted keeps none of the others from their turn.
+pub(crate) fn round(garbage: &Garbage, most: usize, after: &Place) -> Vec<(Kind, String)> {
     let mut nics = garbage.nics.clone();
     let mut disks = garbage.disks.clone();
-    for names in [&mut nics, &mut disks] {
+    for (names, after) in [(&mut nics, &after.nic), (&mut disks, &after.disk)] {
         names.sort();
-        // The names of both begin with their VM's.
-        let start = names.partition_point(|name| name.as_str() <= after);
+        let start = names.partition_point(|name| name <= after);
         let start = if start == names.len() { 0 } else { start };
         names.rotate_left(start);
     }
@@ -151,8 +169,13 @@ impl Rule {
     /// The name of the VM that something of this name belongs to.
     fn vm_of<'a>(&self, name: &'a str, suffix: &str) -> Option<&'a str> {
         let vm = name.strip_suffix(suffix)?;
-        let unique = vm.strip_prefix(self.prefix.as_str())?;
-        (!unique.is_empty() && !unique.contains('-')).then_some(vm)
+        self.names_vm(vm).then_some(vm)
+    }
+
+    /// Whether this is the name of a VM of ours. Another set's prefix may begin with ours.
+    pub(crate) fn names_vm(&self, name: &str) -> bool {
+        let unique = name.strip_prefix(self.prefix.as_str());
+        unique.is_some_and(|unique| !unique.is_empty() && !unique.contains('-'))
     }
 
     /// Azure gives disks no tags of their VM, so a disk without the tag is known by its name alone.
@@ -367,31 +390,34 @@ mod tests {
     fn everything_has_its_turn_however_much_cannot_be_deleted() {
         let names =
             |kind: &str, count: usize| (0..count).map(|n| format!("vm-{n:03}-{kind}")).collect();
-        let garbage = Garbage {
-            nics: names("nic", 250),
-            disks: names("os", 30),
-        };
-        let mut tried = BTreeSet::new();
-        let mut after = String::new();
-        for turn in 0..4 {
-            let round = round(&garbage, 100, &after);
-            assert_eq!(round.len(), 100, "{turn}");
-            assert!(round.iter().any(|(kind, _)| *kind == Kind::Disk), "{turn}");
-            after = round
-                .iter()
-                .rfind(|(kind, _)| *kind == Kind::Nic)
-                .map(|(_, name)| name.clone())
-                .expect("one");
-            tried.extend(round.into_iter().map(|(_, name)| name));
+        for (nics, disks, rounds) in [(250, 30, 5), (2, 250, 4), (250, 2, 4), (0, 250, 3)] {
+            let garbage = Garbage {
+                nics: names("nic", nics),
+                disks: names("os", disks),
+            };
+            let mut tried = BTreeSet::new();
+            let mut place = Place::default();
+            for _ in 0..rounds {
+                let round = round(&garbage, 100, &place);
+                assert_eq!(round.len(), 100);
+                place.go_on(&round);
+                tried.extend(round.into_iter().map(|(_, name)| name));
+            }
+            assert_eq!(
+                tried.len(),
+                nics + disks,
+                "{nics} interfaces, {disks} disks"
+            );
         }
-        assert_eq!(tried.len(), 280);
         let few = Garbage {
             nics: names("nic", 2),
             disks: Vec::new(),
         };
-        assert_eq!(round(&few, 100, "vm-000-nic").len(), 2);
-        assert_eq!(round(&few, 100, "vm-000-nic")[0].1, "vm-001-nic");
-        assert_eq!(round(&Garbage::default(), 100, "x"), []);
+        let mut place = Place::default();
+        place.go_on(&[(Kind::Nic, "vm-000-nic".to_owned())]);
+        assert_eq!(round(&few, 100, &place).len(), 2);
+        assert_eq!(round(&few, 100, &place)[0].1, "vm-001-nic");
+        assert_eq!(round(&Garbage::default(), 100, &place), []);
     }
 
     #[test]

@@ -19,6 +19,11 @@ use crate::{
 const NOT_WHOLE: &str = "list VMs: a page of the list names itself as the next, so what comes after it is not known, and \
                          no whole list has been read since the dispatcher started: it is asked again";
 
+/// So long a list waits for the addresses of new VMs. The network provider may hang, and whoever lists has as little as
+/// five seconds.
+const ADDRESSES_WITHIN: Duration = Duration::from_secs(2);
+/// Who asks for them.
+const ASKER: &str = "addresses";
 /// A VM that is being deleted for longer than this hangs, and is shown again.
 const DELETED_WITHIN: Duration = Duration::from_secs(1800);
 
@@ -37,10 +42,11 @@ impl Account {
         let all = found.rows.iter().filter_map(rows::vm);
         // A page that names itself as the next was read twice.
         let mut names = BTreeSet::new();
-        let ours: Vec<VmRow> = all
+        let mut ours: Vec<VmRow> = all
             .filter(|row| self.is_ours(&row.name, &row.tags))
             .filter(|row| names.insert(row.name.to_ascii_lowercase()))
             .collect();
+        odd.extend(ours.iter_mut().filter_map(|row| self.claim(row)));
         for row in &ours {
             self.hide_secret(&row.tags);
         }
@@ -87,6 +93,20 @@ impl Account {
             tracing::warn!("{what}; nothing else is affected");
         }
         Ok(shown.iter().map(|row| self.instance(row)).collect())
+    }
+
+    /// A VM of ours that has lost the tag that says so would be listed no more, and nobody would ever end it. Returns what
+    /// is odd.
+    fn claim(&self, row: &mut VmRow) -> Option<String> {
+        let (key, value) = &self.rule.owner;
+        if row.tags.get(key).is_some_and(|value| !value.is_empty()) {
+            return None;
+        }
+        row.tags.insert(key.clone(), value.clone());
+        Some(format!(
+            "VM {} has no tag {key}, and is known to be ours by its name",
+            row.name
+        ))
     }
 
     /// A VM that is being deleted is as good as gone, unless it never goes.
@@ -186,42 +206,59 @@ impl Account {
         });
     }
 
-    /// Asks for the network interfaces if an address is missing. Without them, lists are right but for those. Returns
-    /// what is odd about them.
+    /// Asks for the network interfaces if an address is missing, in the background, and waits a moment for them. Without
+    /// them, lists are right but for those. Returns what is odd about them.
     async fn learn_addresses(&self, rows: &[VmRow]) -> Vec<String> {
         let is_missing = |row: &&VmRow| {
             let nic = row.nic.as_deref();
             nic.is_some_and(|nic| self.memory().address(nic).is_none())
         };
-        if !rows.iter().any(|row| is_missing(&row)) {
+        if !rows.iter().any(|row| is_missing(&row)) || !self.memory().attend(ASKER) {
             return Vec::new();
         }
+        let (told, hears) = tokio::sync::oneshot::channel();
+        let me = self.me.clone();
+        self.spawn(async move {
+            let Some(account) = me.upgrade() else { return };
+            let whole = account.read_addresses().await;
+            account.memory().leave(ASKER);
+            // Whoever lists may have gone on: what is odd is then told by the next list.
+            let _ = told.send(whole);
+        });
+        let read = tokio::time::timeout(ADDRESSES_WITHIN, hears).await;
+        let Ok(Ok(Some(whole))) = read else {
+            return Vec::new();
+        };
+        // While a VM is being made its interface may have none yet.
+        let made = rows.iter().filter(|row| row.state == VmState::Well);
+        let mut odd: Vec<String> = made
+            .filter(is_missing)
+            .map(|row| format!("the network interface of VM {} has no address", row.name))
+            .collect();
+        if !whole {
+            odd.push(
+                "a page of the list of network interfaces names itself as the next".to_owned(),
+            );
+        }
+        odd
+    }
+
+    /// Whether these are all; `None`: they cannot be read.
+    async fn read_addresses(&self) -> Option<bool> {
         let path = self.parameters.places.nics();
         match self.calls.list(Action::ListNics, &path).await {
             Ok(found) => {
                 let read = found.rows.iter().filter_map(rows::nic);
                 let addresses = read.map(|(nic, address)| (nic.name.to_ascii_lowercase(), address));
                 self.memory().learn_addresses(addresses);
-                // While a VM is being made its interface may have none yet.
-                let made = rows.iter().filter(|row| row.state == VmState::Well);
-                let mut odd: Vec<String> = made
-                    .filter(is_missing)
-                    .map(|row| format!("the network interface of VM {} has no address", row.name))
-                    .collect();
-                if !found.whole {
-                    odd.push(
-                        "a page of the list of network interfaces names itself as the next"
-                            .to_owned(),
-                    );
-                }
-                odd
+                Some(found.whole)
             }
             Err(failure) => {
                 let error =
                     self.calls
                         .error(Action::ListNics, &failure, CloudErrorClass::Transient);
                 tracing::warn!(%error, "the addresses of new VMs are not known yet");
-                Vec::new()
+                None
             }
         }
     }

@@ -10,6 +10,8 @@ use std::{
 const CHARS_MIN: usize = 8;
 /// More than this are not remembered: the oldest go.
 const MOST: usize = 20_000;
+/// So many of our own credentials are remembered: the secret and the last tokens.
+const CREDENTIALS_MAX: usize = 16;
 
 /// The secrets that are known.
 #[derive(Default)]
@@ -19,6 +21,8 @@ pub(crate) struct Masks(Mutex<Known>);
 struct Known {
     secrets: BTreeSet<String>,
     order: VecDeque<String>,
+    /// What we call with, which no number of instances drives out.
+    credentials: VecDeque<String>,
 }
 
 impl std::fmt::Debug for Masks {
@@ -44,10 +48,27 @@ impl Masks {
         }
     }
 
+    /// This text is what we call with, from now on: a token, or the secret that tokens are had for.
+    pub(crate) fn hide_credential(&self, credential: &str) {
+        let mut known = self.known();
+        // The form in which it is sent to the authority.
+        let sent = url::form_urlencoded::byte_serialize(credential.as_bytes()).collect();
+        for text in [credential.to_owned(), sent] {
+            if text.len() >= CHARS_MIN && !known.credentials.contains(&text) {
+                known.credentials.push_back(text);
+            }
+        }
+        while known.credentials.len() > CREDENTIALS_MAX {
+            // The first are the application's secret, which stays.
+            known.credentials.remove(2);
+        }
+    }
+
     /// The text without them.
     pub(crate) fn mask(&self, bytes: &[u8]) -> Vec<u8> {
         let mut text = String::from_utf8_lossy(bytes).into_owned();
-        for secret in &self.known().secrets {
+        let known = self.known();
+        for secret in known.credentials.iter().chain(&known.secrets) {
             if text.contains(secret) {
                 text = text.replace(secret, "(secret)");
             }
@@ -75,6 +96,22 @@ mod tests {
             b"a (secret), \"(secret)\", short"
         );
         assert!(!format!("{masks:?}").contains("0123"));
+    }
+
+    #[test]
+    fn what_we_call_with_is_hidden_however_many_instances_and_tokens_come_after_it() {
+        let masks = Masks::default();
+        masks.hide_credential("client~secret");
+        for n in 0..MOST + 10 {
+            masks.hide(&format!("secret-{n:08}"));
+        }
+        for n in 0..100 {
+            masks.hide_credential(&format!("token-{n:08}"));
+            masks.hide_credential(&format!("token-{n:08}"));
+        }
+        let masked = masks.mask(b"client~secret client%7Esecret token-00000099 token-00000098");
+        assert_eq!(masked, b"(secret) (secret) (secret) (secret)");
+        assert!(masks.known().credentials.len() <= CREDENTIALS_MAX);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use dispatch_model::Time;
 #[cfg(feature = "sdk")]
 use crate::rows::VmRow;
 use crate::{
-    garbage::Spared,
+    garbage::{Place, Spared},
     watch::{FRESH, Watch},
 };
 
@@ -55,7 +55,7 @@ pub(crate) struct Memory {
     /// VMs that Azure is deleting, and since when we know.
     going: BTreeMap<String, Time>,
     /// The garbage that was tried last.
-    collected: String,
+    pub(crate) collected: Place,
     /// When VMs that had stopped answering were looked into.
     looked: BTreeMap<String, Time>,
     /// Somebody sees to these VMs.
@@ -163,15 +163,6 @@ impl Memory {
         hanging.map(|(vm, _)| vm.clone()).collect()
     }
 
-    /// The garbage that was tried last, and what is from now on.
-    pub(crate) fn collected(&mut self, last: Option<&str>) -> String {
-        let before = self.collected.clone();
-        if let Some(last) = last {
-            last.clone_into(&mut self.collected);
-        }
-        before
-    }
-
     /// Whether it is time to look into a VM that does not answer; from now on it is not.
     pub(crate) fn may_look(&mut self, vm: &str, every: Duration, now: Time) -> bool {
         let due = (self.looked.get(vm)).is_none_or(|at| now.since(*at) >= every);
@@ -277,6 +268,12 @@ impl Memory {
     #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) fn is_attended(&self, vm: &str) -> bool {
         self.attended.iter().any(|who| who.ends_with(vm))
+    }
+
+    /// Whether somebody sees to this.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn is_seen_to(&self, what: &str) -> bool {
+        self.attended.contains(what)
     }
 
     /// Whether nobody sees to this VM yet; from now on somebody does.

@@ -44,6 +44,8 @@ pub(crate) enum Mutant {
     AnyNotFoundIsGone,
     /// A server that broke down is believed that it did nothing.
     BelievesBrokenServers,
+    /// An accepted deletion of a network interface is taken for its end.
+    AcceptedIsGone,
     /// A fresh VM that one list omits counts as gone.
     OmittedIsGone,
     /// A list with a page that names itself is taken for all there is, also where no other came before.
@@ -60,6 +62,7 @@ impl Account {
         match ask {
             Ask::GetVm if self.errs(Mutant::PutsBlindly) => Some(Heard::Absent(nothing())),
             Ask::DeleteNic if self.errs(Mutant::LeavesNic) => Some(Heard::Fine),
+            Ask::WatchNic if self.errs(Mutant::AcceptedIsGone) => Some(Heard::Absent(nothing())),
             _ => None,
         }
     }

@@ -46,12 +46,21 @@ impl Tokens {
         }
     }
 
+    /// The secret that tokens are had for, if there is one.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        match &self.identity {
+            Identity::Application { client_secret, .. } => Some(client_secret),
+            Identity::Managed { .. } => None,
+        }
+    }
+
     /// A token that is good now.
     pub(crate) async fn token(
         &self,
         client: &Client,
         direct: &Client,
         endpoints: &Endpoints,
+        masks: &Masks,
         scale: u32,
         now: impl Fn() -> Time,
     ) -> Result<Secret, Failure> {
@@ -62,8 +71,9 @@ impl Tokens {
             _ => {}
         }
         let asked_at = now();
-        match self.ask(client, direct, endpoints).await {
+        match self.ask(client, direct, endpoints, masks).await {
             Ok((token, lasts)) => {
+                masks.hide_credential(token.reveal());
                 // Half of a short one is better than none.
                 let good = lasts.saturating_sub(RENEW_BEFORE).max(lasts / 2);
                 held.token = Some((token.clone(), asked_at + good));
@@ -96,6 +106,7 @@ impl Tokens {
         client: &Client,
         direct: &Client,
         endpoints: &Endpoints,
+        masks: &Masks,
     ) -> Result<(Secret, Duration), Failure> {
         let audience = endpoints.audience;
         let request = match &self.identity {
@@ -149,10 +160,6 @@ impl Tokens {
         );
         let body = answer.bytes().await.map_err(unreachable)?;
         if status != 200 {
-            let masks = Masks::default();
-            if let Identity::Application { client_secret, .. } = &self.identity {
-                masks.hide(client_secret.reveal());
-            }
             let mut fault = Fault::of_bytes(&masks.mask(&body));
             fault.retry_after = wait;
             return Err(Failure::NoToken { status, fault });

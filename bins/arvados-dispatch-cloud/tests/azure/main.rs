@@ -8,4 +8,5 @@ mod support;
 mod deaths;
 mod dispatch;
 mod lives;
+mod role;
 mod spot;

@@ -11,8 +11,11 @@ use dispatch_lab_net::{
 };
 use serde_json::json;
 
-use crate::common::{Cluster, Prepared, hurried_cloud_vms, quick_settings, text};
 pub(crate) use crate::common::{container, eventually};
+use crate::{
+    common::{Cluster, Prepared, hurried_cloud_vms, quick_settings, text},
+    role::nothing_was_called_beyond_the_role,
+};
 
 /// How many times shorter than in life the driver's waits and ages are; a create that takes a minute takes 300 ms.
 pub(crate) const SCALE: u64 = 200;
@@ -147,6 +150,7 @@ impl Rig {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), n_made, "made twice: {names:?}");
+        nothing_was_called_beyond_the_role(azure);
     }
 
     /// How often this kind of request was sent ("PUT vm").

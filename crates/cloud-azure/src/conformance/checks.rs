@@ -55,6 +55,8 @@ checks! {
     [] only_azures_own_word_counts_as_gone: doubts;
     [] a_server_that_breaks_down_after_its_work_makes_no_second_vm: doubts;
     [] a_refusal_after_a_lost_put_is_settled_by_a_look: doubts;
+    [] an_interface_whose_deletion_was_accepted_and_failed_leaves_the_outcome_unknown: doubts;
+    [] an_interface_that_goes_later_settles_a_refusal: doubts;
     [] a_delete_that_fails_later_is_followed_and_the_vm_stays_listed: ends;
     [] a_vm_may_be_ended_while_it_is_being_made: ends;
     [] an_end_that_comes_before_the_put_ends_the_vm_all_the_same: doubts;
@@ -64,6 +66,7 @@ checks! {
     [K34] a_spot_vm_that_disappears_counts_as_presumably_evicted: ends;
     [K34] a_vm_that_is_gone_and_was_no_spot_vm_is_told_as_such: ends;
     [K34] a_vm_that_stops_answering_is_looked_into: ends;
+    [K34] k34_a_vm_that_stops_answering_while_its_making_is_followed_is_looked_into: ends;
     [A7] a7_spot_settings_are_sent_for_spot_vms_alone: creates;
     [A8] a8_added_scratch_is_refused_without_a_call: creates;
     [A9] a9_a_secret_is_not_in_names_nor_on_network_interfaces_nor_in_errors: creates;
@@ -89,12 +92,14 @@ checks! {
     [K15 K34] k15_k34_a_fresh_spot_vm_that_azure_does_not_know_any_more_counts_as_evicted: omitted;
     [K34] k34_whose_end_it_is_after_a_restart_is_not_known: omitted;
     [A1 K27] a1_k27_what_is_odd_is_told_in_one_line_each: lists;
+    [A1 K27] a1_k27_a_vm_that_has_lost_the_tag_that_says_whose_it_is_stays_listed: lists;
     [] pages_at_azures_own_host_are_read_behind_an_override: lists;
     [] a_vm_that_does_not_go_is_listed_again: lists;
     [A11] a11_other_peoples_vms_are_neither_listed_nor_missed: lists;
     [] a_list_that_fails_is_no_empty_list: lists;
     [] addresses_are_asked_for_while_one_is_missing_and_then_no_more: lists;
     [] without_network_interfaces_the_list_is_right_but_for_addresses: lists;
+    [] a_network_provider_that_hangs_does_not_take_the_list_away: lists;
     [] ids_are_the_same_whatever_case_azure_writes: lists;
     [] a_vm_that_is_being_deleted_is_as_good_as_gone: lists;
     [A5] a5_retry_after_is_kept_in_seconds: refusals;
@@ -116,6 +121,7 @@ checks! {
     [] one_token_serves_many_calls: tokens;
     [] without_a_secret_the_host_is_asked_and_with_a_client_id_for_that_identity: tokens;
     [] a_token_that_azure_refuses_is_replaced_within_the_call: tokens;
+    [] an_answer_with_a_token_that_is_lost_is_a_passing_fault: tokens;
     [] a_short_token_is_renewed_before_it_ends: tokens;
     [] a_metadata_service_that_is_being_updated_is_waited_for: tokens;
     [] wrong_credentials_are_refused_with_the_remedy_and_not_hammered: tokens;

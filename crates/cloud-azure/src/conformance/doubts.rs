@@ -219,3 +219,80 @@ pub(super) async fn a_refusal_after_a_lost_put_is_settled_by_a_look() {
         );
     }
 }
+
+/// The first PUT is on its way, the second is refused, and Azure takes its time for the interface.
+fn late_then_refused(late_ms: u64) -> Setup {
+    Setup::default()
+        .bad("PUT", "virtualMachines/", 1, AzureBad::Late(late_ms))
+        .bad(
+            "PUT",
+            "virtualMachines/",
+            1,
+            refused(409, "SkuNotAvailable", ""),
+        )
+}
+
+/// The late PUT takes the interface before it goes, and its deletion fails.
+pub(super) async fn an_interface_whose_deletion_was_accepted_and_failed_leaves_the_outcome_unknown()
+{
+    // Whatever the machine does: the PUT comes after the deletion was asked for, and before it is carried out.
+    let setup = late_then_refused(u64::MAX / 2);
+    let setup = setup.azure(|settings| settings.nic_delete_ms = 600_000);
+    let stage = setup.start().await;
+    let create = {
+        let account = stage.account.clone();
+        tokio::spawn(async move { account.create(&order(SMALL, "secret")).await })
+    };
+    let mut look = Look::begin("the interface is deleted");
+    while stage.calls("DELETE nic") == 0 {
+        look.again().await.expect("deleted");
+    }
+    stage.azure.hurry_what_is_late();
+    let error = create
+        .await
+        .expect("no panic")
+        .expect_err("no VM that is known");
+    stage.until_nothing_is_late().await.expect("all arrived");
+    assert_eq!(stage.azure.vms().len(), 1, "it came late");
+    assert_eq!(
+        error.class,
+        CloudErrorClass::OutcomeUnknown,
+        "a VM that came late beside a refusal: {error}"
+    );
+    stage.azure.set(|settings| settings.nic_delete_ms = 0);
+    stage.clean_up().await.expect("an end");
+    assert_eq!(until_nothing_is_left(&stage).await, Ok(()));
+}
+
+pub(super) async fn an_interface_that_goes_later_settles_a_refusal() {
+    // This PUT is never carried out.
+    let setup = Setup::default()
+        .bad("PUT", "virtualMachines/", 1, AzureBad::BadGateway)
+        .bad(
+            "PUT",
+            "virtualMachines/",
+            1,
+            refused(409, "SkuNotAvailable", ""),
+        );
+    let setup = setup.azure(|settings| settings.nic_delete_ms = 50);
+    let stage = setup.start().await;
+    let error = stage.create(SMALL, "secret").await.expect_err("refused");
+    let class = CloudErrorClass::Capacity(dispatch_model::CapacityScope::Type);
+    assert_eq!(error.class, class, "{error}");
+    assert_eq!(stage.left(), Vec::<String>::new(), "it has gone by then");
+    let requests = stage.requests();
+    assert_eq!(
+        requests[..7],
+        [
+            "PUT nic",
+            "PUT vm",
+            "GET vm",
+            "GET nic",
+            "PUT vm",
+            "GET vm",
+            "DELETE nic"
+        ],
+    );
+    assert!(requests[7..].iter().all(|request| request == "GET nic"));
+    assert!(requests.len() > 7, "nobody looks whether it is gone");
+}

@@ -57,7 +57,7 @@ async fn an_eviction_is_noticed() -> Outcome {
     stage.evict();
     stage.until("it is gone", |rows| rows.is_empty()).await?;
     // The list may merely omit it, so that Azure is asked first.
-    let (began, mut ended) = (std::time::Instant::now(), Vec::new());
+    let (began, mut ended) = (tokio::time::Instant::now(), Vec::new());
     while ended.is_empty() && began.elapsed() < TOLD_WITHIN {
         tokio::time::sleep(LOOK_EVERY).await;
         stage.list().await?;
@@ -97,6 +97,37 @@ pub(super) async fn a_vm_that_stops_answering_is_looked_into() {
     assert!(stage.calls("GET instanceView") < 100, "not at every doubt");
     let gone = stage.until("it is gone", |rows| rows.is_empty()).await;
     assert_eq!(gone, Ok(()));
+    assert_eq!(stage.account.memory().take_ended(), [], "told once");
+}
+
+/// Azure takes 40 minutes for a system that does not report to it, and containers may run on it by then.
+pub(super) async fn k34_a_vm_that_stops_answering_while_its_making_is_followed_is_looked_into() {
+    let setup = Setup::default().azure(|settings| settings.create_ms = 600_000);
+    let stage = setup.start().await;
+    let made = stage.create(SPOT, "secret").await.expect("a VM");
+    let vm = crate::places::name_in(made.id.as_str());
+    let listed = stage.until("it is listed", |rows| rows.len() == 1).await;
+    assert_eq!(listed, Ok(()));
+    stage.account.memory().is_old(&made.id);
+    assert!(stage.account.is_followed(vm));
+    let mut look = Look::begin("it is looked into");
+    while stage.calls("GET instanceView") == 0 {
+        stage.account.doubt(&made.id);
+        look.again()
+            .await
+            .expect("looked into while it is followed");
+    }
+    assert!(stage.account.is_followed(vm));
+    // It is gone: told once, whoever finds it.
+    stage.evict();
+    let mut ended = Vec::new();
+    while ended.is_empty() {
+        stage.account.doubt(&made.id);
+        look.again().await.expect("told");
+        ended = stage.account.memory().take_ended();
+    }
+    assert_eq!(ended[0].cause, EndCause::TakenBack);
+    stage.until_left_alone(vm).await.expect("nobody follows it");
     assert_eq!(stage.account.memory().take_ended(), [], "told once");
 }
 

@@ -188,6 +188,39 @@ pub(super) async fn a1_k27_what_is_odd_is_told_in_one_line_each() {
     assert_eq!(lines, expected);
 }
 
+/// Else nobody would ever end it.
+pub(super) async fn a1_k27_a_vm_that_has_lost_the_tag_that_says_whose_it_is_stays_listed() {
+    let stage = Setup::default().start().await;
+    let made = stage.create(SMALL, "secret").await.expect("a VM");
+    let vm = crate::places::name_in(made.id.as_str()).to_owned();
+    let listed = stage.until("it is listed", |rows| rows.len() == 1).await;
+    listed.expect("a list");
+    let key = || "ArvadosInstanceSetID".to_owned();
+    for lost in [false, true] {
+        stage.azure.set(|settings| {
+            settings.null_tags = if lost { [].into() } else { [key()].into() };
+            settings.lost_tags = if lost { [key()].into() } else { [].into() };
+        });
+        let lines = told_by(async {
+            let rows = stage.list().await.expect("a list");
+            assert_eq!(rows.len(), 1, "a VM of ours is not listed any more");
+            assert_eq!(rows[0].id, made.id);
+        });
+        let lines = lines.await;
+        let known = format!(
+            "VM {vm} has no tag ArvadosInstanceSetID, and is known to be ours by its name; nothing else is affected"
+        );
+        assert_eq!(lines.contains(&known), !lost, "told once: {lines:?}");
+        assert_eq!(stage.account.memory().take_ended(), []);
+    }
+    stage.azure.set(|settings| settings.lost_tags.clear());
+    let lines = told_by(async {
+        assert_eq!(stage.list().await.expect("a list").len(), 1);
+    });
+    assert_eq!(lines.await, [] as [&str; 0]);
+    stage.clean_up().await.expect("an end");
+}
+
 /// What the driver writes into the log at level warn.
 async fn told_by(doing: impl Future<Output = ()>) -> Vec<String> {
     let log = Log::default();
@@ -366,6 +399,22 @@ pub(super) async fn without_network_interfaces_the_list_is_right_but_for_address
         .until("it is listed", |rows| rows.len() == 1)
         .await
         .expect("a list");
+}
+
+/// A list has as little as five seconds, and an answer may take more than a minute.
+pub(super) async fn a_network_provider_that_hangs_does_not_take_the_list_away() {
+    let stage = Setup::default()
+        .bad("GET", "networkInterfaces", 1, AzureBad::Silent)
+        .start()
+        .await;
+    stage.create(SMALL, "secret").await.expect("a VM");
+    for n in 0..2 {
+        let list = stage.list();
+        let listed = tokio::time::timeout(Duration::from_secs(5), list).await;
+        let rows = listed.expect("a list waits for the network provider");
+        assert_eq!(rows.expect("a list").len(), 1, "{n}");
+    }
+    assert_eq!(stage.azure.settings().injections[0].times, 0, "it hung");
 }
 
 pub(super) async fn ids_are_the_same_whatever_case_azure_writes() {

@@ -8,7 +8,7 @@ use crate::mutants::Mutant;
 
 /// Each mutant, the check that is there for it, and what that says: it must not fail for another reason, nor by waiting in
 /// vain.
-const MUTANTS: [(Mutant, &str, &str); 16] = [
+const MUTANTS: [(Mutant, &str, &str); 17] = [
     (
         Mutant::PutsBlindly,
         "a_lost_answer_is_looked_up",
@@ -78,6 +78,11 @@ const MUTANTS: [(Mutant, &str, &str); 16] = [
         Mutant::BelievesBrokenServers,
         "a_server_that_breaks_down_after_its_work_makes_no_second_vm",
         "a VM that is there is not taken for refused",
+    ),
+    (
+        Mutant::AcceptedIsGone,
+        "an_interface_whose_deletion_was_accepted_and_failed_leaves_the_outcome_unknown",
+        "a VM that came late beside a refusal",
     ),
     (
         Mutant::OmittedIsGone,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dispatch_lab_net::AzureBad;
 use dispatch_model::{CloudErrorClass, RefusalScope};
 
 use super::stage::{SMALL, Setup};
@@ -91,13 +92,37 @@ pub(super) async fn a_metadata_service_that_is_being_updated_is_waited_for() {
     }
 }
 
+/// The token was given, and the answer with it did not come, or only half of it.
+pub(super) async fn an_answer_with_a_token_that_is_lost_is_a_passing_fault() {
+    for bad in [AzureBad::Lost, AzureBad::Late(10), AzureBad::CutOff] {
+        let name = format!("{bad:?}");
+        let setup = Setup {
+            time_stands: true,
+            ..Setup::default()
+        };
+        let stage = setup.bad("POST", "oauth2", 1, bad).start().await;
+        let error = stage.create(SMALL, "secret").await;
+        let error = error.expect_err("an answer that was lost gives a token");
+        assert_eq!(error.class, CloudErrorClass::Transient, "{name}: {error}");
+        assert_eq!(stage.requests(), Vec::<String>::new(), "{name}");
+        stage.later(Duration::from_secs(5));
+        stage.create(SMALL, "secret").await.expect(&name);
+        assert_eq!(stage.calls("token of the application"), 2, "{name}");
+    }
+}
+
 pub(super) async fn wrong_credentials_are_refused_with_the_remedy_and_not_hammered() {
     for (key, value, remedy) in [
         ("ClientSecret", "wrong", "ClientSecret"),
         ("ClientID", "wrong", "ClientID"),
         ("TenantID", "wrong", "TenantID"),
     ] {
-        let stage = Setup::default().parameter(key, value.into()).start().await;
+        // However long the machine takes.
+        let setup = Setup {
+            time_stands: true,
+            ..Setup::default()
+        };
+        let stage = setup.parameter(key, value.into()).start().await;
         let error = stage.create(SMALL, "secret").await.expect_err("a refusal");
         assert_eq!(error.class, WIDELY, "{error}");
         assert!(error.message.contains(remedy), "{error}");

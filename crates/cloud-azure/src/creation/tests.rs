@@ -280,7 +280,7 @@ fn a_refusal_settles_nothing_while_an_earlier_put_is_in_doubt() {
     );
     check(
         false,
-        &with(&[Heard::Absent("none"), Heard::Fine]),
+        &with(&[Heard::Absent("none"), Heard::Absent("none")]),
         expect![[r#"
             0.000s PutNic
             0.000s PutVm
@@ -290,6 +290,49 @@ fn a_refusal_settles_nothing_while_an_earlier_put_is_in_doubt() {
             0.500s GetVm
             0.500s DeleteNic
             Refused("quota")
+        "#]],
+    );
+    // That its deletion is accepted is not its end.
+    check(
+        false,
+        &with(&[
+            Heard::Absent("none"),
+            Heard::Fine,
+            Heard::Fine,
+            Heard::Unknown("cut"),
+            Heard::Absent("none"),
+        ]),
+        expect![[r#"
+            0.000s PutNic
+            0.000s PutVm
+            0.250s GetVm
+            0.250s GetNic
+            0.250s PutVm
+            0.500s GetVm
+            0.500s DeleteNic
+            2.500s WatchNic
+            4.500s WatchNic
+            6.500s WatchNic
+            Refused("quota")
+        "#]],
+    );
+    check(
+        false,
+        &with(&[
+            Heard::Absent("none"),
+            Heard::Fine,
+            Heard::Refused("no permission"),
+        ]),
+        expect![[r#"
+            0.000s PutNic
+            0.000s PutVm
+            0.250s GetVm
+            0.250s GetNic
+            0.250s PutVm
+            0.500s GetVm
+            0.500s DeleteNic
+            2.500s WatchNic
+            Unknown("quota")
         "#]],
     );
     // Somebody holds the interface: who, if not the VM?
@@ -358,15 +401,39 @@ fn an_answer_that_it_failed_is_believed_when_a_look_says_so() {
             Heard::Doubtful("500"),
             Heard::Absent("none"),
             Heard::Fine,
+            Heard::Absent("none"),
         ]),
         expect![[r#"
             0.000s PutNic
             0.000s PutVm
             0.250s GetVm
             0.250s DeleteNic
+            2.250s WatchNic
             Refused("500")
         "#]],
     );
+}
+
+/// A late PUT of the VM may have taken it.
+#[test]
+fn an_interface_that_does_not_go_though_its_deletion_was_accepted_leaves_the_outcome_unknown() {
+    let (mut creation, mut next) = Creation::begin(false, 1, Time::ZERO);
+    let mut answers = vec![
+        Heard::Fine,
+        Heard::Doubtful("500"),
+        Heard::Absent("none"),
+        Heard::Fine,
+    ];
+    answers.extend(vec![Heard::Fine; 100]);
+    let mut answers = answers.into_iter();
+    let mut last = Time::ZERO;
+    while let Next::Ask(_, at) = next {
+        assert_eq!(creation.asks(false), None);
+        let answer = answers.next().expect("it gives up");
+        (last, next) = (at, creation.heard(answer, false, at));
+    }
+    assert_eq!(next, Next::Done(Outcome::Unknown("500")));
+    assert!(last >= Time::from_secs(118) && last <= Time::from_secs(122));
 }
 
 #[test]

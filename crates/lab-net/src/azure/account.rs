@@ -184,6 +184,7 @@ impl Account {
         let request = AzureRequest::read(request);
         self.advance(world, now);
         self.carry_out_late(world, now);
+        self.end_nics(now);
         if self.requests.len() < REQUESTS_MAX {
             self.requests.push(request.clone());
         }
@@ -192,9 +193,9 @@ impl Account {
             if let Some(reply) = bad.as_ref().and_then(not_carried_out) {
                 return (reply, Headers::new());
             }
-        }
-        if let Some(reply) = self.token(&request, now) {
-            return (reply, Headers::new());
+            if let Some(reply) = self.token(&request, now) {
+                return spoilt(reply, bad);
+            }
         }
         let (path, left) = match self.admit(&request, now) {
             Ok(admitted) => admitted,
@@ -219,7 +220,7 @@ impl Account {
             }
             Some(AzureBad::Late(after_ms)) => {
                 self.late.push(Late {
-                    due_ms: now.ms + after_ms,
+                    due_ms: now.ms.saturating_add(*after_ms),
                     request,
                 });
                 let reply = Reply {
@@ -328,6 +329,12 @@ impl Account {
 
     pub(super) fn n_late(&self) -> usize {
         self.late.len()
+    }
+
+    pub(super) fn hurry_what_is_late(&mut self) {
+        for late in &mut self.late {
+            late.due_ms = 0;
+        }
     }
 
     fn carry_out_late(&mut self, world: &mut World, now: Now) {
@@ -575,6 +582,35 @@ impl Account {
 
 fn is_for_token(request: &AzureRequest) -> bool {
     request.path.ends_with("/oauth2/token") || request.path.ends_with("/oauth2/v2.0/token")
+}
+
+/// A token that was given, and what goes wrong with the answer.
+fn spoilt(mut reply: Reply, bad: Option<AzureBad>) -> (Reply, Headers) {
+    let mut headers = Headers::new();
+    match bad {
+        None | Some(AzureBad::Fine) => {}
+        // A token that is made late is nobody's.
+        Some(AzureBad::Lost | AzureBad::Late(_)) => reply.when = When::Cut(5),
+        Some(AzureBad::Silent) => reply.when = When::Never,
+        Some(AzureBad::CutOff) => reply.body.truncate(reply.body.len() / 2),
+        Some(AzureBad::Mistaken(status, code, message)) => {
+            let words = json!({"error": code, "error_description": message});
+            reply = Reply::json(status, &words);
+        }
+        Some(AzureBad::Throttled(retry_after)) => {
+            let words = json!({"error": "temporarily_unavailable", "error_description": ""});
+            reply = Reply::json(429, &words);
+            headers.extend(retry_after.map(|text| ("retry-after", text)));
+        }
+        // These have been answered before there was a token.
+        Some(
+            AzureBad::Refused(..)
+            | AzureBad::BadGateway
+            | AzureBad::Stranger(_)
+            | AzureBad::Unheard,
+        ) => {}
+    }
+    (reply, headers)
 }
 
 /// The answer, where the request is not carried out.

@@ -125,6 +125,7 @@ impl AzureApi {
             vm: None,
             reserved: None,
             ready_ms: 0,
+            going: None,
         };
         self.account().nics.insert(name.to_ascii_lowercase(), nic);
     }
@@ -177,6 +178,11 @@ impl AzureApi {
     /// How many requests were cut off and are carried out later.
     pub fn n_late(&self) -> usize {
         self.account().n_late()
+    }
+
+    /// Whatever is to be carried out later is due now.
+    pub fn hurry_what_is_late(&self) {
+        self.account().hurry_what_is_late();
     }
 
     /// Ends all reservations of network interfaces, as time does.

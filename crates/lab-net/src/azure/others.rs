@@ -55,9 +55,14 @@ impl Account {
             ));
         }
         let key = name.to_ascii_lowercase();
-        let (vm, reserved, is_new) = match self.nics.get(&key) {
-            Some(nic) => (nic.vm.clone(), nic.reserved.clone(), false),
-            None => (None, None, true),
+        let (vm, reserved, going, is_new) = match self.nics.get(&key) {
+            Some(nic) => (
+                nic.vm.clone(),
+                nic.reserved.clone(),
+                nic.going.clone(),
+                false,
+            ),
+            None => (None, None, None, true),
         };
         let nic = Nic {
             name: name.to_owned(),
@@ -65,6 +70,7 @@ impl Account {
             tags: tags_of(&body["tags"]),
             vm,
             reserved,
+            going,
             ready_ms: now.ms + self.settings.nic_ms,
         };
         self.nics.insert(key.clone(), nic);
@@ -102,26 +108,49 @@ impl Account {
             return Ok(Done::at_once(204, Value::Null));
         };
         if let Some(vm) = &nic.vm {
-            let words = format!(
-                "Network Interface {name} is used by existing resource {vm}. In order to delete the network interface, it must be dissociated from the resource."
-            );
-            return Err(Refusal::new(400, "NicInUse", words));
+            return Err(Refusal::new(400, "NicInUse", in_use(name, vm)));
         }
         if let Some((vm, until)) = &nic.reserved
             && now.ms < *until
         {
             return Err(reserved(vm));
         }
-        self.nics.remove(&key);
+        let due_ms = now.ms + self.settings.nic_delete_ms;
         let operation = Operation {
-            due_ms: now.ms,
+            due_ms,
             fault: None,
         };
         let operation = self.begin("delete-nic", operation);
+        if let Some(nic) = self.nics.get_mut(&key) {
+            nic.going.get_or_insert((due_ms, operation.clone()));
+        }
+        self.end_nics(now);
         Ok(Done {
             operation: Some((operation, NETWORK)),
             ..Done::at_once(202, Value::Null)
         })
+    }
+
+    /// Carries out deletions of network interfaces that were accepted; one that a VM has taken meanwhile stays
+    /// (learn.microsoft.com/azure/azure-resource-manager/management/async-operations: an accepted request may fail).
+    pub(super) fn end_nics(&mut self, now: Now) {
+        let mut failed = Vec::new();
+        self.nics.retain(|_, nic| match &nic.going {
+            Some((due_ms, operation)) if now.ms >= *due_ms => {
+                if let Some(vm) = &nic.vm {
+                    failed.push((operation.clone(), in_use(&nic.name, vm)));
+                    nic.going = None;
+                    return true;
+                }
+                false
+            }
+            _ => true,
+        });
+        for (operation, words) in failed {
+            if let Some(operation) = self.operations.get_mut(&operation) {
+                operation.fault = Some(("NicInUse".to_owned(), words));
+            }
+        }
     }
 
     /// Whether a VM may have this network interface; its lower-case name.
@@ -181,7 +210,11 @@ impl Account {
         row["tags"] = json!(nic.tags);
         let ready = now.ms >= nic.ready_ms;
         let properties = &mut row["properties"];
-        properties["provisioningState"] = json!(if ready { "Succeeded" } else { "Updating" });
+        properties["provisioningState"] = json!(match (&nic.going, ready) {
+            (Some(_), _) => "Deleting",
+            (None, true) => "Succeeded",
+            (None, false) => "Updating",
+        });
         if let Some(vm) = nic.vm.as_ref().and_then(|vm| self.vms.get(vm)) {
             let id = self.id(&format!("virtualMachines/{}", vm.name), COMPUTE, false);
             properties["virtualMachine"] = json!({ "id": id });
@@ -344,6 +377,12 @@ impl Account {
 fn not_found(what: &str, referenced_by: &str) -> String {
     format!(
         "Resource {what} referenced by resource {referenced_by} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region."
+    )
+}
+
+fn in_use(nic: &str, vm: &str) -> String {
+    format!(
+        "Network Interface {nic} is used by existing resource {vm}. In order to delete the network interface, it must be dissociated from the resource."
     )
 }
 

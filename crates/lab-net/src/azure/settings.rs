@@ -94,12 +94,18 @@ pub struct AzureSettings {
     pub capitals: bool,
     /// Whether lists hold odd rows: a VM without network interface, null tags, interfaces without anything, nulls.
     pub odd_rows: bool,
+    /// Keys of tags that lists show as null.
+    pub null_tags: BTreeSet<String>,
+    /// Keys of tags that lists do not show at all.
+    pub lost_tags: BTreeSet<String>,
     /// How long making a VM takes, ms.
     pub create_ms: u64,
     /// How long deleting one takes, ms.
     pub delete_ms: u64,
     /// How long making a network interface takes, ms.
     pub nic_ms: u64,
+    /// How long deleting one takes, ms; it fails if a VM has taken the interface by then.
+    pub nic_delete_ms: u64,
     /// `Retry-After` of operations, seconds.
     pub retry_after: Option<u64>,
     /// For how long after its PUT a VM is not found by GET, ms.
@@ -177,9 +183,12 @@ impl Default for AzureSettings {
             repeats_page: false,
             capitals: false,
             odd_rows: false,
+            null_tags: BTreeSet::new(),
+            lost_tags: BTreeSet::new(),
             create_ms: 20,
             delete_ms: 10,
             nic_ms: 0,
+            nic_delete_ms: 0,
             retry_after: Some(1),
             unknown_ms: 0,
             omits: BTreeSet::new(),

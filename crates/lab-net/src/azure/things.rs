@@ -65,6 +65,8 @@ pub(super) struct Nic {
     /// The VM whose create failed, and until when it keeps this, ms.
     pub(super) reserved: Option<(String, u64)>,
     pub(super) ready_ms: u64,
+    /// When its deletion, which was accepted, is carried out, and the operation.
+    pub(super) going: Option<(u64, String)>,
 }
 
 /// A disk.

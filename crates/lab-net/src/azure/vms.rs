@@ -617,6 +617,14 @@ impl Account {
                     tags.remove(MARK);
                     row["tags"] = json!(tags);
                 }
+                for (key, tag) in row["tags"].as_object_mut().into_iter().flatten() {
+                    if self.settings.null_tags.contains(key) {
+                        *tag = Value::Null;
+                    }
+                }
+                if let Some(tags) = row["tags"].as_object_mut() {
+                    tags.retain(|key, _| !self.settings.lost_tags.contains(key));
+                }
                 rows.push(row);
             }
         }
