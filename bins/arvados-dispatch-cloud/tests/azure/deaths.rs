@@ -21,8 +21,9 @@ const KILLS_USUALLY: u64 = 16;
 /// So many labs share these kills.
 const LABS: u64 = 4;
 
-/// Within this nothing is orphaned any more: the create deadline, the time that a failed create keeps its network
-/// interface, and two garbage collections, 300 s apart; scaled.
+/// No network interface or disk is orphaned for longer, counted from the restart (a VM is in every list, so that it has an
+/// owner): the create deadline, the time that a failed create keeps its network interface, and two garbage collections,
+/// 300 s apart; scaled.
 const CLEAN_WITHIN: Duration = Duration::from_millis((600 + 180 + 2 * 300) * 1000 / SCALE);
 /// What the last look may come late: all else is in the time above.
 const SLACK: Duration = Duration::from_secs(2);
@@ -152,13 +153,15 @@ async fn one_death(moment: &'static str, bad: AzureBad, kind: Kind) {
         rig.management("POST", &drain);
     }
     eventually(&format!("{name}: the request is sent"), || rig.has_struck()).await;
+    let orphans = Orphans::watch();
     rig.kill_and_start_again().await;
+    orphans.begin_anew(&rig);
     eventually(&format!("{name}: it ran"), || {
         rig.state(&uuid) == "Complete"
     })
     .await;
     rig.all_is_done().await;
-    clean(&rig, &name).await;
+    orphans.judge(&rig, &name).await;
     one_sound_vm(&rig, &name);
 }
 
@@ -169,21 +172,43 @@ fn one_sound_vm(rig: &Rig, name: &str) {
     assert_eq!(sound.count(), 1, "{name}: {creations:?}");
 }
 
-/// Nothing is orphaned within the time that there is. Time in which the machine let nobody run, or not everybody, does not
-/// count: in the lab's time, which is so much faster, each second of it would be minutes.
-async fn clean(rig: &Rig, name: &str) {
-    let stalled = Arc::new(AtomicU64::new(0));
-    let gauge = tokio::spawn(gauge(Arc::clone(&stalled)));
-    let began = Instant::now();
-    rig.nothing_is_left().await;
-    let took = began.elapsed();
-    gauge.abort();
-    let stalled = Duration::from_millis(stalled.load(Ordering::Relaxed));
-    let limit = CLEAN_WITHIN + SLACK + stalled * STALLED_TIMES;
-    assert!(
-        took <= limit,
-        "{name}: {took:?} of {limit:?}, {stalled:?} stalled"
-    );
+/// Watches how long network interfaces and disks belong to no VM. Time in which the machine let nobody run, or not
+/// everybody, does not count: in the lab's time, which is so much faster, each second of it would be minutes.
+struct Orphans {
+    stalled: Arc<AtomicU64>,
+    gauge: tokio::task::JoinHandle<()>,
+}
+
+impl Orphans {
+    fn watch() -> Orphans {
+        let stalled = Arc::new(AtomicU64::new(0));
+        let gauge = tokio::spawn(gauge(Arc::clone(&stalled)));
+        Orphans { stalled, gauge }
+    }
+
+    /// The process has begun anew: what is there has its time from here on.
+    fn begin_anew(&self, rig: &Rig) {
+        self.stalled.store(0, Ordering::Relaxed);
+        rig.azure.take_longest_alone_ms();
+    }
+
+    /// Nothing is left, and nothing that is gone was orphaned for longer than it may be, since the last process began.
+    async fn judge(&self, rig: &Rig, name: &str) {
+        rig.nothing_is_left().await;
+        let longest = Duration::from_millis(rig.azure.take_longest_alone_ms());
+        let stalled = Duration::from_millis(self.stalled.load(Ordering::Relaxed));
+        let limit = CLEAN_WITHIN + SLACK + stalled * STALLED_TIMES;
+        assert!(
+            longest <= limit,
+            "{name}: alone for {longest:?} of {limit:?}, {stalled:?} stalled"
+        );
+    }
+}
+
+impl Drop for Orphans {
+    fn drop(&mut self) {
+        self.gauge.abort();
+    }
 }
 
 /// How many times what one waits, who wants to run, do others that ask each other and wait in turn.
@@ -258,9 +283,11 @@ async fn random_deaths(seed: u64, kills: u64) -> BTreeSet<&'static str> {
         rig.kill_and_start();
     }
     rig.listens().await;
+    let orphans = Orphans::watch();
+    orphans.begin_anew(&rig);
     rig.all_in_state(&uuids, "Complete").await;
     rig.all_is_done().await;
-    clean(&rig, &format!("seed {seed}")).await;
+    orphans.judge(&rig, &format!("seed {seed}")).await;
     // No more VMs than containers; those that came late, after the next daemon had ordered its own, and those that
     // failed are extra.
     let creations = rig.azure.creations();

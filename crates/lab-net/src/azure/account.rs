@@ -135,6 +135,9 @@ pub(super) struct Account {
     pub(super) requests: Vec<AzureRequest>,
     /// Every VM that was made, in order.
     pub(super) creations: Vec<AzureCreation>,
+    /// For how long anything has been alone at most, of what is gone, ms; counted from then.
+    pub(super) longest_alone_ms: u64,
+    pub(super) alone_from_ms: u64,
     /// A request is carried out that was cut off before.
     pub(super) is_late: bool,
     /// How often each fault has struck.
@@ -164,6 +167,8 @@ impl Account {
             actions: BTreeSet::new(),
             requests: Vec::new(),
             creations: Vec::new(),
+            longest_alone_ms: 0,
+            alone_from_ms: 0,
             is_late: false,
             struck: BTreeMap::new(),
             lists: BTreeMap::new(),
@@ -327,6 +332,23 @@ impl Account {
             })
     }
 
+    /// What was alone since then is gone, or belongs to a VM.
+    pub(super) fn was_alone(&mut self, since_ms: Option<u64>, now_ms: u64) {
+        let Some(since_ms) = since_ms else { return };
+        let alone = now_ms.saturating_sub(since_ms.max(self.alone_from_ms));
+        self.longest_alone_ms = self.longest_alone_ms.max(alone);
+    }
+
+    pub(super) fn take_longest_alone_ms(&mut self, now_ms: u64) -> u64 {
+        let nics = self.nics.values().map(|nic| nic.alone_ms);
+        let disks = self.disks.values().map(|disk| disk.alone_ms);
+        for since_ms in nics.chain(disks).collect::<Vec<_>>() {
+            self.was_alone(since_ms, now_ms);
+        }
+        self.alone_from_ms = now_ms;
+        std::mem::take(&mut self.longest_alone_ms)
+    }
+
     pub(super) fn n_late(&self) -> usize {
         self.late.len()
     }
@@ -390,7 +412,7 @@ impl Account {
                 let rows = self.list_disks();
                 found(self.page(request, rows))
             }
-            ("DELETE", Target::Disk(name)) => self.delete_disk(name),
+            ("DELETE", Target::Disk(name)) => self.delete_disk(name, now),
             ("GET", Target::Usages(location)) => found(self.usages(location, world)?),
             ("GET", Target::Skus) => found(self.skus(world)),
             ("GET", Target::Operation(id)) => self.operation(id, now),

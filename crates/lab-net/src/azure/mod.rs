@@ -126,6 +126,7 @@ impl AzureApi {
             reserved: None,
             ready_ms: 0,
             going: None,
+            alone_ms: Some(self.now_ms()),
         };
         self.account().nics.insert(name.to_ascii_lowercase(), nic);
     }
@@ -135,6 +136,7 @@ impl AzureApi {
         let disk = Disk {
             name: name.to_owned(),
             vm: None,
+            alone_ms: Some(self.now_ms()),
             created,
         };
         self.account().disks.insert(name.to_ascii_lowercase(), disk);
@@ -153,7 +155,7 @@ impl AzureApi {
 
     /// Others of the subscription have put so many VMs.
     pub fn others_put(&self, vms: u32) {
-        let now_ms = self.shared.with(|_, now| now.ms);
+        let now_ms = self.now_ms();
         self.account().others_put(vms, now_ms);
     }
 
@@ -178,6 +180,17 @@ impl AzureApi {
     /// How many requests were cut off and are carried out later.
     pub fn n_late(&self) -> usize {
         self.account().n_late()
+    }
+
+    /// For how long, at most, a network interface or disk has belonged to no VM, ms, counted from the last time that this
+    /// was asked.
+    pub fn take_longest_alone_ms(&self) -> u64 {
+        let now_ms = self.now_ms();
+        self.account().take_longest_alone_ms(now_ms)
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.shared.with(|_, now| now.ms)
     }
 
     /// Whatever is to be carried out later is due now.

@@ -55,6 +55,7 @@ impl Account {
             ));
         }
         let key = name.to_ascii_lowercase();
+        let known_alone_ms = self.nics.get(&key).map(|nic| nic.alone_ms);
         let (vm, reserved, going, is_new) = match self.nics.get(&key) {
             Some(nic) => (
                 nic.vm.clone(),
@@ -71,6 +72,7 @@ impl Account {
             vm,
             reserved,
             going,
+            alone_ms: known_alone_ms.unwrap_or(Some(now.ms)),
             ready_ms: now.ms + self.settings.nic_ms,
         };
         self.nics.insert(key.clone(), nic);
@@ -135,6 +137,7 @@ impl Account {
     /// (learn.microsoft.com/azure/azure-resource-manager/management/async-operations: an accepted request may fail).
     pub(super) fn end_nics(&mut self, now: Now) {
         let mut failed = Vec::new();
+        let mut ended = Vec::new();
         self.nics.retain(|_, nic| match &nic.going {
             Some((due_ms, operation)) if now.ms >= *due_ms => {
                 if let Some(vm) = &nic.vm {
@@ -142,10 +145,14 @@ impl Account {
                     nic.going = None;
                     return true;
                 }
+                ended.push(nic.alone_ms);
                 false
             }
             _ => true,
         });
+        for since_ms in ended {
+            self.was_alone(since_ms, now.ms);
+        }
         for (operation, words) in failed {
             if let Some(operation) = self.operations.get_mut(&operation) {
                 operation.fault = Some(("NicInUse".to_owned(), words));
@@ -277,7 +284,7 @@ impl Account {
     }
 
     /// learn.microsoft.com/rest/api/compute/disks/delete: 202, or 204 if there is none; not while it is attached.
-    pub(super) fn delete_disk(&mut self, name: &str) -> Result<Done, Refusal> {
+    pub(super) fn delete_disk(&mut self, name: &str, now: Now) -> Result<Done, Refusal> {
         let key = name.to_ascii_lowercase();
         match self.disks.get(&key) {
             None => Ok(Done::at_once(204, Value::Null)),
@@ -286,7 +293,8 @@ impl Account {
                 Err(Refusal::new(409, "OperationNotAllowed", words))
             }
             Some(_) => {
-                self.disks.remove(&key);
+                let disk = self.disks.remove(&key);
+                self.was_alone(disk.and_then(|disk| disk.alone_ms), now.ms);
                 let operation = Operation {
                     due_ms: 0,
                     fault: None,

@@ -124,8 +124,51 @@ fn every_refusal_has_its_page_of_the_documentation() {
         assert!(page.is_some(), "no page for {code}");
     }
     assert!(n_refusals > 30, "{n_refusals}");
-    // What is no refusal names its page where it is.
-    for text in sources {
-        assert!(text.contains("learn.microsoft.com/"));
+}
+
+/// What is no refusal names its page where it is: what answers a request, and what goes along with a VM.
+#[test]
+fn every_request_has_its_page_of_the_documentation() {
+    let sources = [include_str!("others.rs"), include_str!("vms.rs")];
+    for name in [
+        "put_vm",
+        "get_vm",
+        "instance_view",
+        "patch_vm",
+        "delete_vm",
+        "list_vms",
+        "remove",
+        "patch_tags",
+        "put_nic",
+        "get_nic",
+        "delete_nic",
+        "end_nics",
+        "list_nics",
+        "list_disks",
+        "delete_disk",
+        "usages",
+        "skus",
+        "operation",
+    ] {
+        let head = format!("fn {name}(");
+        let before = sources.iter().find_map(|text| text.split_once(&head));
+        let (before, _) = before.unwrap_or_else(|| panic!("no {head}"));
+        // The line of the function itself has no comment.
+        let lines = before.lines().rev().skip(1);
+        let comment: Vec<&str> = lines
+            .take_while(|line| line.trim_start().starts_with("///"))
+            .collect();
+        let has_page = comment
+            .iter()
+            .any(|line| line.contains("learn.microsoft.com/"));
+        assert!(has_page, "no page for {name}");
     }
+    // Tokens of both kinds have theirs at the head of their file.
+    let tokens = include_str!("tokens.rs");
+    let head = tokens.lines().take_while(|line| line.starts_with("//!"));
+    assert_eq!(
+        head.filter(|line| line.contains("learn.microsoft.com/"))
+            .count(),
+        2
+    );
 }

@@ -67,6 +67,8 @@ pub(super) struct Nic {
     pub(super) ready_ms: u64,
     /// When its deletion, which was accepted, is carried out, and the operation.
     pub(super) going: Option<(u64, String)>,
+    /// Since when it belongs to no VM, ms.
+    pub(super) alone_ms: Option<u64>,
 }
 
 /// A disk.
@@ -74,6 +76,8 @@ pub(super) struct Nic {
 pub(super) struct Disk {
     pub(super) name: String,
     pub(super) vm: Option<String>,
+    /// Since when it belongs to no VM, ms.
+    pub(super) alone_ms: Option<u64>,
     pub(super) created: jiff::Timestamp,
 }
 

@@ -43,7 +43,7 @@ impl Account {
                     continue;
                 }
                 vm.world = Some(id);
-                self.settle_in(&name, vm);
+                self.settle_in(&name, vm, now);
             }
         }
         let mut gone = Vec::new();
@@ -80,21 +80,24 @@ impl Account {
             }
         }
         for name in gone {
-            self.remove(&name);
+            self.remove(&name, now);
         }
     }
 
     /// The VM is there, with what belongs to it.
-    fn settle_in(&mut self, key: &str, vm: Vm) {
+    fn settle_in(&mut self, key: &str, vm: Vm, now: Now) {
         for (nic, _) in &vm.nics {
             if let Some(nic) = self.nics.get_mut(nic) {
                 nic.vm = Some(key.to_owned());
                 nic.reserved = None;
+                let since_ms = nic.alone_ms.take();
+                self.was_alone(since_ms, now.ms);
             }
         }
         let disk = Disk {
             name: vm.disk.clone(),
             vm: Some(key.to_owned()),
+            alone_ms: None,
             created: vm.created,
         };
         self.disks.insert(vm.disk.to_ascii_lowercase(), disk);
@@ -108,7 +111,7 @@ impl Account {
 
     /// The VM is gone; `deleteOption` says what goes along
     /// (learn.microsoft.com/azure/virtual-machines/delete).
-    fn remove(&mut self, key: &str) {
+    fn remove(&mut self, key: &str, now: Now) {
         let Some(vm) = self.vms.remove(key) else {
             return;
         };
@@ -118,6 +121,7 @@ impl Account {
                 self.nics.remove(nic);
             } else if let Some(nic) = self.nics.get_mut(nic) {
                 nic.vm = None;
+                nic.alone_ms = Some(now.ms);
             }
         }
         let disk = vm.disk.to_ascii_lowercase();
@@ -125,6 +129,7 @@ impl Account {
             self.disks.remove(&disk);
         } else if let Some(disk) = self.disks.get_mut(&disk) {
             disk.vm = None;
+            disk.alone_ms = Some(now.ms);
         }
     }
 
@@ -202,7 +207,7 @@ impl Account {
                 ..Done::at_once(201, json!({}))
             });
         }
-        self.settle_in(&key, vm);
+        self.settle_in(&key, vm, now);
         let body = self.show_vm(&key, false, now);
         Ok(Done {
             status: 201,
