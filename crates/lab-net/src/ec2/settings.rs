@@ -130,6 +130,8 @@ pub struct Ec2Settings {
     pub omitted: BTreeSet<String>,
     /// Share of lists that omit one instance, whichever, in the same way.
     pub omitted_rate: f64,
+    /// Whether what has ended loses its tags at once, so that lists by tag omit it; EC2 takes its time.
+    pub ended_lose_tags: bool,
     /// How many cores of a quota group may run.
     pub vcpu_limits: BTreeMap<String, u32>,
     /// The largest page of a list.
@@ -174,6 +176,7 @@ impl Default for Ec2Settings {
             sold_out: BTreeSet::new(),
             omitted: BTreeSet::new(),
             omitted_rate: 0.0,
+            ended_lose_tags: false,
             vcpu_limits: BTreeMap::new(),
             page: 1000,
             empty_tokens: false,

@@ -178,6 +178,13 @@ impl Account {
             CloudAnswer::Refused(refused) => return Err(refusal(&refused)),
             _ => return Ok((String::new(), reply.when)),
         };
+        if self.settings.ended_lose_tags {
+            for row in &mut found {
+                if !matches!(row.state, "pending" | "running") {
+                    row.tags.clear();
+                }
+            }
+        }
         let ids = form.list("InstanceId");
         if let Some(missing) = ids.iter().find(|id| found.iter().all(|row| row.id != **id)) {
             return Err((
