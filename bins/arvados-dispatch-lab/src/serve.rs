@@ -95,7 +95,7 @@ async fn serve(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     );
     let ec2 = arguments.cloud == "ec2";
     if ec2 {
-        setup::as_ec2(&mut lab.config);
+        setup::as_ec2(&mut lab);
     }
     if arguments.plain_http {
         lab.scheme = dispatch_lab_net::Scheme::Http;

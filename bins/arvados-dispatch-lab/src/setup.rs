@@ -11,6 +11,8 @@ use tempfile::TempDir;
 const TIMEOUT_PROBE_MS: u64 = 8000;
 /// TimeoutBooting of the demo's configuration, ms.
 const TIMEOUT_BOOTING_MS: u64 = 8000;
+/// For so long EC2 lists what has ended, about, ms.
+const ENDED_LISTED_MS: u64 = 3_600_000;
 /// TimeoutIdle of the demo's configuration, ms.
 const TIMEOUT_IDLE_MS: u64 = 3000;
 
@@ -95,8 +97,11 @@ pub(crate) fn config(
     }
 }
 
-/// Changes it to what finds the lab's EC2 API, given the environment that `serve` writes.
-pub(crate) fn as_ec2(config: &mut ClusterConfig) {
+/// Changes its configuration to what finds the lab's EC2 API, given the environment that `serve` writes, and its cloud
+/// to one that goes on listing what has ended, as EC2 does: an instance that lists merely omit is waited for.
+pub(crate) fn as_ec2(lab: &mut Lab) {
+    lab.settings.cloud.gone_listed_ms = Span::exactly(ENDED_LISTED_MS);
+    let config = &mut lab.config;
     let line = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     config.driver = "ec2".into();
     config.driver_parameters = vec![
