@@ -2,7 +2,11 @@
 //! is pure; what it calls goes through AWS's own SDK, whose repeats are off.
 #![cfg_attr(
     not(feature = "sdk"),
-    expect(dead_code, reason = "what is decided is used by what calls")
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "what is decided is used by what calls"
+    )
 )]
 
 // What is decided.
