@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     action::Action,
-    atlas::Reach,
+    atlas::{self, Fault, Reach, Verdict},
     calls::Calls,
     coalesce::Coalescer,
     failure::Failure,
@@ -106,8 +106,26 @@ impl Account {
         tasks.spawn(task);
     }
 
+    /// What a refusal, or a failure, of a VM of this size means. Where Azure does not say which quota is full, the usages
+    /// tell. `status`: of HTTP, 0 for what failed later.
+    pub(crate) async fn judge(
+        &self,
+        fault: &Fault,
+        status: u16,
+        size: &str,
+        spot: bool,
+    ) -> Verdict {
+        let mut verdict = atlas::judge(fault, status);
+        if verdict.quota_is_silent
+            && let Some(reach) = self.which_quota(size, spot).await
+        {
+            verdict.reach = reach;
+        }
+        verdict
+    }
+
     /// Which quota keeps another VM of this size from being made, where Azure did not say.
-    pub(crate) async fn which_quota(&self, size: &str, spot: bool) -> Option<Reach> {
+    async fn which_quota(&self, size: &str, spot: bool) -> Option<Reach> {
         let mut usages = Usages::default();
         match self.list_usages().await {
             Ok(found) => usages.add(found.rows),

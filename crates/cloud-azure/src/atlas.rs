@@ -76,7 +76,7 @@ pub(crate) struct Verdict {
 pub(crate) fn judge(fault: &Fault, status: u16) -> Verdict {
     // Whatever it says: the one thing to do is to wait (facts A5).
     if status == 429 {
-        return verdict(Kind::Rate, Reach::Everything, "");
+        return verdict(Kind::Rate, Reach::Everything, table::SLOWER);
     }
     let known = fault
         .codes()

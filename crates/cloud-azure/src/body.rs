@@ -14,16 +14,26 @@ use serde_json::{Value, json};
 use crate::{garbage::CREATED_AT, names::Names, parameters::Parameters};
 
 /// Azure keeps names that begin so for itself (learn.microsoft.com/rest/api/resources/tags).
-const RESERVED: [&str; 3] = ["microsoft", "azure", "windows"];
+pub(crate) const RESERVED: [&str; 3] = ["microsoft", "azure", "windows"];
+
+/// Whether Azure keeps this name of a tag for itself.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    RESERVED.iter().any(|start| lower.starts_with(start))
+}
 
 /// The tags that may be set.
 pub(crate) fn settable(tags: &Tags) -> Tags {
     let mut tags = tags.clone();
-    tags.retain(|name, _| {
-        let lower = name.to_ascii_lowercase();
-        !RESERVED.iter().any(|start| lower.starts_with(start))
-    });
+    tags.retain(|name, _| !is_reserved(name));
     tags
+}
+
+/// The names of the others.
+pub(crate) fn reserved(tags: &Tags) -> impl Iterator<Item = &str> {
+    tags.keys()
+        .map(String::as_str)
+        .filter(|name| is_reserved(name))
 }
 
 /// A network interface in our subnet. It carries what says whose it is and how old, and not the secret.

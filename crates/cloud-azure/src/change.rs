@@ -23,10 +23,12 @@ const FRESH_PAUSE: Duration = Duration::from_millis(500);
 
 type Changes = Coalescer<Result<(), CloudError>>;
 
-/// A caller who waits for a change of tags; whoever leaves gives back what was taken and not sent.
+/// A caller who waits for a change of tags; whoever leaves, with an answer or without, gives back what was taken and not
+/// sent, and the last one leaves nothing.
 struct Caller<'a> {
     account: &'a Account,
     vm: &'a str,
+    lock: Arc<tokio::sync::Mutex<()>>,
     taken: Option<Tags>,
 }
 
@@ -37,12 +39,16 @@ impl Drop for Caller<'_> {
             changes.take_back(self.vm, tags);
         }
         changes.leave(self.vm);
+        drop(changes);
+        self.account
+            .forget_lock(self.vm, std::mem::take(&mut self.lock));
     }
 }
 
 impl Account {
     /// Sets these tags, those that Azure keeps for itself excepted. Changes of one VM that come together share a call.
     pub(crate) async fn set_tags(&self, id: &InstanceId, tags: &Tags) -> Result<(), CloudError> {
+        self.warn_of_reserved(tags);
         let tags = body::settable(tags);
         self.hide_secret(&tags);
         if tags.is_empty() {
@@ -53,27 +59,35 @@ impl Account {
         let mut caller = Caller {
             account: self,
             vm,
+            lock: self.lock_of(vm),
             taken: None,
         };
-        let lock = self.lock_of(vm);
-        let result = {
-            let _only = lock.lock().await;
-            let turn = self.changes().turn(vm, batch);
-            match turn {
-                Turn::Told(result) => result,
-                Turn::Send(tags, _) if tags.is_empty() => Ok(()),
-                Turn::Send(tags, collected) => {
-                    caller.taken = Some(tags.clone());
-                    let result = self.merge_tags(vm, &tags).await;
-                    caller.taken = None;
-                    self.changes().sent(vm, collected, result.clone());
-                    result
-                }
+        let _only = caller.lock.lock().await;
+        let turn = self.changes().turn(vm, batch);
+        match turn {
+            Turn::Told(result) => result,
+            Turn::Send(tags, _) if tags.is_empty() => Ok(()),
+            Turn::Send(tags, collected) => {
+                caller.taken = Some(tags.clone());
+                let result = self.merge_tags(vm, &tags).await;
+                caller.taken = None;
+                self.changes().sent(vm, collected, result.clone());
+                result
             }
-        };
-        drop(caller);
-        self.forget_lock(vm, lock);
-        result
+        }
+    }
+
+    /// Tells once of each tag that is not set, since Azure keeps its name for itself.
+    pub(crate) fn warn_of_reserved(&self, tags: &Tags) {
+        for name in body::reserved(tags) {
+            if self.memory().is_news(&format!("reserved tag {name}")) {
+                let starts = body::RESERVED.join(", ");
+                tracing::warn!(
+                    "tag {name:?} is not set: Azure keeps names that begin with {starts} for itself; write another name \
+                     in ResourceTags"
+                );
+            }
+        }
     }
 
     async fn merge_tags(&self, vm: &str, tags: &Tags) -> Result<(), CloudError> {
@@ -130,7 +144,7 @@ impl Account {
             if self.errs(crate::mutants::Mutant::FreshNotFoundIsGone) {
                 return Ok(());
             }
-            if !self.memory().may_be_unknown(vm, self.now()) {
+            if self.is_settled(vm) {
                 return Ok(());
             }
             if attempt >= FRESH_TRIES {
@@ -143,6 +157,17 @@ impl Account {
             CloudErrorClass::Transient,
             "delete VM: Azure does not know this fresh VM yet: it is asked again",
         ))
+    }
+
+    /// Azure does not know this VM, whose end we have asked for. Whether that counts; if so, nobody need look for it.
+    fn is_settled(&self, vm: &str) -> bool {
+        let (now, mut memory) = (self.now(), self.memory());
+        if memory.may_be_unknown(vm, now) {
+            return false;
+        }
+        memory.watch.missing(vm);
+        memory.is_gone(vm);
+        true
     }
 
     fn says_gone(&self, failure: &Failure) -> bool {
@@ -174,8 +199,9 @@ impl Account {
 
     fn forget_lock(&self, vm: &str, lock: Arc<tokio::sync::Mutex<()>>) {
         let mut locks = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        // Ours and the map's: nobody else waits.
-        if Arc::strong_count(&lock) <= 2 {
+        drop(lock);
+        // The map's own: nobody waits.
+        if (locks.get(vm)).is_some_and(|lock| Arc::strong_count(lock) == 1) {
             locks.remove(vm);
         }
     }

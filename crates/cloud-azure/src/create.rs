@@ -62,6 +62,7 @@ impl Account {
         }
         self.calls.masks.hide(order.secret.reveal());
         self.calls.masks.hide(&body::custom_data(order));
+        self.warn_of_reserved(&order.tags);
         let names = Names::of(&self.context.instance_set_id, &order.secret);
         self.memory().spared.begin(&names.vm);
         let _flight = Flight {
@@ -235,21 +236,16 @@ impl Account {
         }
     }
 
-    /// A refusal as the pool understands it. Where Azure does not say which quota is full, the usages tell.
+    /// A refusal as the pool understands it.
     async fn refusal(&self, action: Action, failure: &Failure, order: &CreateOrder) -> CloudError {
         // That it was not done is certain by now.
         let if_unknown = CloudErrorClass::Transient;
         let Failure::Said { status, fault } = failure else {
             return self.calls.error(action, failure, if_unknown);
         };
-        let mut verdict = atlas::judge(fault, *status);
-        if verdict.quota_is_silent {
-            let instance_type = &order.instance_type;
-            let size = &instance_type.provider_type;
-            if let Some(reach) = self.which_quota(size, instance_type.preemptible).await {
-                verdict.reach = reach;
-            }
-        }
+        let instance_type = &order.instance_type;
+        let (size, spot) = (&instance_type.provider_type, instance_type.preemptible);
+        let mut verdict = self.judge(fault, *status, size, spot).await;
         if order.image_id != self.context.image_id {
             atlas::of_special_image(&mut verdict);
         }

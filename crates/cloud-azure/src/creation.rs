@@ -101,8 +101,8 @@ pub(crate) struct Creation<E> {
     pause: Duration,
     nic_looks: u32,
     nic_until: Option<Time>,
-    /// A PUT of the network interface was sent.
-    nic_put: bool,
+    /// A PUT of the network interface was sent that was not refused, so that there may be one.
+    nic_may_be: bool,
     /// A PUT of the VM was sent.
     vm_put: bool,
     /// A PUT of the VM was sent whose outcome was unknown.
@@ -123,7 +123,7 @@ impl<E: Clone> Creation<E> {
             pause: AGAIN_AFTER,
             nic_looks: 0,
             nic_until: None,
-            nic_put: sent_before,
+            nic_may_be: sent_before,
             vm_put: sent_before,
             vm_in_doubt: sent_before,
             refused: None,
@@ -137,7 +137,6 @@ impl<E: Clone> Creation<E> {
         if destroyed && self.asking.makes() {
             return Some(Outcome::Destroyed { put: self.vm_put });
         }
-        self.nic_put |= self.asking == Ask::PutNic;
         self.vm_put |= self.asking == Ask::PutVm;
         None
     }
@@ -148,6 +147,8 @@ impl<E: Clone> Creation<E> {
             // What is left of it is found by its name.
             return Next::Done(Outcome::Destroyed { put: self.vm_put });
         }
+        let is_refused = matches!(heard, Heard::Refused(_) | Heard::Absent(_));
+        self.nic_may_be |= self.asking == Ask::PutNic && !is_refused;
         match (self.asking, heard) {
             (Ask::PutNic, Heard::Fine) | (Ask::GetNic, Heard::Fine | Heard::Exists) => {
                 self.ask(Ask::PutVm, now)
@@ -160,8 +161,8 @@ impl<E: Clone> Creation<E> {
             (Ask::GetNic, Heard::Absent(_)) => self.ask(Ask::PutNic, now),
             (Ask::PutNic, Heard::Refused(error) | Heard::Absent(error))
             | (Ask::GetNic, Heard::Refused(error)) => {
-                // Nothing was made, unless an earlier try whose outcome was unknown did.
-                if self.unknown > 0 || self.vm_in_doubt {
+                // An earlier try may have made one, also if it may not be read.
+                if self.nic_may_be || self.vm_in_doubt {
                     self.refuse(error, now)
                 } else {
                     Next::Done(Outcome::Refused(error))

@@ -112,6 +112,9 @@ impl AzureDriver {
         if let Some(problem) = parameters::problem_of_image(&context.image_id) {
             return Err(refused(problem));
         }
+        if let Some(problem) = parameters::problem_of_prefix(&context.tag_key_prefix) {
+            return Err(refused(problem));
+        }
         let tokens = Tokens::new(read.identity.clone());
         let (clock, gate) = (context.clock.clone(), context.gate.clone());
         let calls = Calls::new(endpoints, tokens, clock, gate, self.scale)?;

@@ -1,25 +1,47 @@
 //! VMs that failed: why, whether they run in spite of it, and the end of those that never came to be (facts K27, K34).
 //!
-//! The instance view tells. A VM that runs is never deleted here: Azure calls a VM failed whose system did not report
-//! within 20 to 40 minutes (OSProvisioningTimedOut) or whose update went wrong, and it may be at work. The pool's own
-//! rules see to it: a VM that does not answer the boot probe within `TimeoutBooting` is shut down like any other.
+//! The instance view tells. A VM that runs, or that may, is never deleted here: Azure calls a VM failed whose system did
+//! not report within 20 to 40 minutes (OSProvisioningTimedOut) or whose update went wrong, and it may be at work. The
+//! pool's own rules see to it: a VM that does not answer the boot probe within `TimeoutBooting` is shut down like any
+//! other. Nor is one deleted that an operator holds.
+
+use std::time::Duration;
 
 use dispatch_cloud::{EndCause, Ended};
 use dispatch_model::CloudErrorClass;
 
+#[cfg(all(test, feature = "cloud-tests"))]
+use crate::mutants::Mutant;
 use crate::{
-    account::Account,
+    account::{Account, wall},
     action::Action,
-    atlas::{self, Fault, Kind},
+    atlas::{self, Fault},
+    failure::Failure,
+    list::DELETED_WITHIN,
     rows::{self, VmRow},
+    stillborn::{self, MADE_WITHIN},
 };
+
+/// So often at most is one VM looked into.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 impl Account {
     /// Finds out in the background why a VM of the list failed, and deletes it if it never came to be.
     pub(crate) fn look_into(&self, row: &VmRow) {
         // Whoever follows its making will see why it failed.
-        if self.is_followed(&row.name) || !self.memory().attend(&row.name) {
+        if self.is_followed(&row.name) || self.is_ending(&row.name) {
             return;
+        }
+        let (every, now) = (LOOK_EVERY / self.calls.scale, self.now());
+        {
+            let mut memory = self.memory();
+            if !memory.attend(&row.name) {
+                return;
+            }
+            if !memory.may_look(&format!("the failure of {}", row.name), every, now) {
+                memory.leave(&row.name);
+                return;
+            }
         }
         let (me, row) = (self.me.clone(), row.clone());
         self.spawn(async move {
@@ -29,6 +51,12 @@ impl Account {
                 .await;
             account.memory().leave(&row.name);
         });
+    }
+
+    /// Whether its delete was accepted, and not so long ago that it hangs.
+    pub(crate) fn is_ending(&self, vm: &str) -> bool {
+        let within = DELETED_WITHIN / self.calls.scale;
+        self.memory().is_ending(vm, within, self.now())
     }
 
     /// A VM failed. `told`: what its operation said of it.
@@ -45,19 +73,12 @@ impl Account {
             // There is nothing to delete, but something to tell.
             Err(failure) if failure.is_absent() => (None, Some(false)),
             Err(failure) => {
-                let error =
-                    self.calls
-                        .error(Action::InstanceView, &failure, CloudErrorClass::Transient);
-                tracing::warn!(%vm, %error, "how this VM is that failed is not known");
+                self.is_not_known(vm, Action::InstanceView, &failure);
                 (None, None)
             }
         };
-        // A lack or a refusal is said before there is a VM that could run.
-        let began = told.as_ref().is_none_or(|fault| {
-            let kind = atlas::judge(fault, 0).kind;
-            !matches!(kind, Kind::Quota | Kind::Capacity | Kind::Permanent)
-        });
-        let may_run = runs.unwrap_or(began);
+        #[cfg(all(test, feature = "cloud-tests"))]
+        let runs = runs.or(self.errs(Mutant::SilentPowerIsOff).then_some(false));
         let is_failed = seen.is_some();
         let seen = seen.filter(|fault| !fault.code().is_empty());
         let fault = match (told, seen) {
@@ -66,7 +87,8 @@ impl Account {
             (None, None) if !is_failed => return,
             (None, None) => Fault::new("", "the VM failed, and Azure gives no reason"),
         };
-        if rows::is_stillborn(self.memory().was_well(vm), may_run) {
+        let was_well = self.memory().was_well(vm);
+        if stillborn::is_stillborn(was_well, runs, atlas::judge(&fault, 0).kind) {
             self.bury(vm, size, spot, &fault).await;
         } else if self.memory().is_news(&format!("failed but runs {vm}")) {
             tracing::warn!(%vm, reason = fault.code(), "Azure calls a VM failed that may run; it is left to the boot probe: {}", fault.message());
@@ -74,7 +96,7 @@ impl Account {
     }
 
     /// A VM that was accepted, is not there, and was never listed.
-    pub(crate) fn never_came(&self, vm: &str, size: &str, spot: bool) {
+    pub(crate) async fn never_came(&self, vm: &str, size: &str, spot: bool) {
         {
             let mut memory = self.memory();
             if memory.watch.is_seen(vm) {
@@ -86,39 +108,77 @@ impl Account {
             }
         }
         let fault = Fault::new("", "Azure accepted the VM and does not know it any more");
-        self.tell_stillborn(vm, size, spot, &fault);
+        self.tell_stillborn(vm, size, spot, &fault).await;
     }
 
-    /// A VM that never came to be: tells why, and deletes it.
+    /// A VM that never came to be: tells why, and deletes it, unless it must not be deleted.
     async fn bury(&self, vm: &str, size: &str, spot: bool, fault: &Fault) {
-        self.tell_stillborn(vm, size, spot, fault);
+        // As they are now: a list may be old, and the order older.
+        let tags = match self.get_vm(vm).await {
+            Ok(good) => rows::vm(&good.answer.body).map(|row| row.tags),
+            // Nobody can hold what is not there.
+            Err(failure) if failure.is_absent() => {
+                self.tell_stillborn(vm, size, spot, fault).await;
+                return;
+            }
+            Err(failure) => {
+                self.is_not_known(vm, Action::GetVm, &failure);
+                return;
+            }
+        };
+        let idle_behavior = format!("{}IdleBehavior", self.context.tag_key_prefix);
+        let is_ours = self.memory().is_ours(vm);
+        let made_within = MADE_WITHIN / self.calls.scale;
+        let tags = tags.unwrap_or_default();
+        let spared = stillborn::spared(&tags, &idle_behavior, is_ours, made_within, wall());
         #[cfg(all(test, feature = "cloud-tests"))]
-        if self.errs(crate::mutants::Mutant::KeepsFailed) {
+        let spared = spared.filter(|_| !self.errs(Mutant::BuriesWhatIsHeld));
+        if let Some(because) = spared {
+            if self.memory().is_news(&format!("failed but spared {vm}")) {
+                tracing::warn!(%vm, reason = fault.code(), "a VM failed and does not run; it is left as it is, since {because}: {}", fault.message());
+            }
+            return;
+        }
+        self.tell_stillborn(vm, size, spot, fault).await;
+        #[cfg(all(test, feature = "cloud-tests"))]
+        if self.errs(Mutant::KeepsFailed) {
             return;
         }
         self.memory().watch.destroying(vm);
         self.end_again(vm).await;
     }
 
-    /// Deletes a VM; if that fails, the next list shows it again.
+    /// Deletes a VM. Until that is accepted, and if it fails, lists show the VM.
     pub(crate) async fn end_again(&self, vm: &str) {
         match self.delete_vm(vm).await {
-            Ok(good) => self.follow_ending(vm, &good.answer),
+            Ok(good) => {
+                if good.answer.status != 204 {
+                    self.memory().deleted(vm, self.now());
+                }
+                self.follow_ending(vm, &good.answer);
+            }
             Err(failure) if failure.is_absent() => {}
             Err(failure) => {
                 let error =
                     self.calls
                         .error(Action::DeleteVm, &failure, CloudErrorClass::Transient);
-                tracing::warn!(%vm, %error, "a VM that was not made cannot be deleted yet");
+                tracing::warn!(%vm, %error, "a VM that was not made cannot be deleted yet: it is listed");
             }
         }
     }
 
-    fn tell_stillborn(&self, vm: &str, size: &str, spot: bool, fault: &Fault) {
+    fn is_not_known(&self, vm: &str, action: Action, failure: &Failure) {
+        let error = self
+            .calls
+            .error(action, failure, CloudErrorClass::Transient);
+        tracing::warn!(%vm, %error, "how this VM is that failed is not known");
+    }
+
+    async fn tell_stillborn(&self, vm: &str, size: &str, spot: bool, fault: &Fault) {
         if !self.memory().stillborn(vm) {
             return;
         }
-        let verdict = atlas::judge(fault, 0);
+        let verdict = self.judge(fault, 0, size, spot).await;
         let words = atlas::words("VM", fault, 0, &verdict);
         tracing::warn!(%vm, provider_type = %size, spot, reason = fault.code(), "a VM was not made: {words}");
         let class = atlas::class(&verdict, self.now());

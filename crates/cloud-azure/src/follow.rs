@@ -51,7 +51,7 @@ impl Account {
                         .see_why_it_failed(&vm, &size, spot, Some(fault))
                         .await;
                 }
-                Some(End::Gone) => account.never_came(&vm, &size, spot),
+                Some(End::Gone) => account.never_came(&vm, &size, spot).await,
             }
             account.memory().leave(&key(Aim::Making, &vm));
         });

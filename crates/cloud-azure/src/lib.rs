@@ -19,6 +19,7 @@ mod pace;
 mod parameters;
 mod places;
 mod retry_after;
+mod stillborn;
 mod watch;
 
 // What is decided, with the models of azure_mgmt_compute.

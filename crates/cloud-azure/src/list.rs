@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use dispatch_cloud::{CloudError, EndCause, Ended, Instance, Tags};
 use dispatch_model::CloudErrorClass;
+use tokio::time::Instant;
 
 #[cfg(all(test, feature = "cloud-tests"))]
 use crate::mutants::Mutant;
@@ -19,13 +20,13 @@ use crate::{
 const NOT_WHOLE: &str = "list VMs: a page of the list names itself as the next, so what comes after it is not known, and \
                          no whole list has been read since the dispatcher started: it is asked again";
 
-/// So long a list waits for the addresses of new VMs. The network provider may hang, and whoever lists has as little as
-/// five seconds.
-const ADDRESSES_WITHIN: Duration = Duration::from_secs(2);
+/// So long a list waits for what it asks for beside: those that Azure omits, and the addresses of new VMs. A provider may
+/// hang, and whoever lists has as little as five seconds.
+const MORE_WITHIN: Duration = Duration::from_secs(2);
 /// Who asks for them.
 const ASKER: &str = "addresses";
 /// A VM that is being deleted for longer than this hangs, and is shown again.
-const DELETED_WITHIN: Duration = Duration::from_secs(1800);
+pub(crate) const DELETED_WITHIN: Duration = Duration::from_secs(1800);
 
 impl Account {
     /// All our VMs that are not going or gone.
@@ -50,11 +51,11 @@ impl Account {
         for row in &ours {
             self.hide_secret(&row.tags);
         }
-        // After a page is missing, nothing is taken for gone: neither here nor by whoever reads this list.
+        // What a list omits is not taken for gone: neither here nor by whoever reads this list.
+        let until = Instant::now() + MORE_WITHIN;
         let unseen = if found.whole {
             let omitted = self.learn_from(&ours);
-            self.look_for(omitted);
-            Vec::new()
+            self.look_for(omitted, until).await
         } else {
             let unseen = self.memory().unseen(&names);
             #[cfg(all(test, feature = "cloud-tests"))]
@@ -74,21 +75,22 @@ impl Account {
             .into_iter()
             .filter(|row| self.is_shown(row, &hanging))
             .collect();
-        // Those that failed are looked at; what never came to be is as good as gone.
+        // Those that failed are looked at. What never came to be is as good as gone when its end is accepted; until then, it
+        // takes up room.
         for row in shown.iter().filter(|row| row.state == VmState::Failed) {
             self.look_into(row);
         }
-        shown.retain(|row| row.state != VmState::Failed || !self.memory().is_stillborn(&row.name));
+        shown.retain(|row| row.state != VmState::Failed || !self.is_hidden(&row.name));
+        shown.extend(unseen);
         if found.whole {
             let now = self.now();
             self.memory().shown(&shown, now);
         }
-        shown.extend(unseen);
         shown.retain(|row| {
             tags.iter()
                 .all(|(key, value)| row.tags.get(key) == Some(value))
         });
-        odd.extend(self.learn_addresses(&shown).await);
+        odd.extend(self.learn_addresses(&shown, until).await);
         for what in self.memory().odd_news(odd) {
             tracing::warn!("{what}; nothing else is affected");
         }
@@ -118,6 +120,15 @@ impl Account {
         row.state != VmState::Deleting || hanging.contains(&row.name)
     }
 
+    /// Whether one that failed is not shown.
+    fn is_hidden(&self, vm: &str) -> bool {
+        #[cfg(all(test, feature = "cloud-tests"))]
+        if self.errs(Mutant::HidesWhatStays) && self.memory().is_stillborn(vm) {
+            return true;
+        }
+        self.is_ending(vm)
+    }
+
     fn hanging(&self, ours: &[VmRow]) -> BTreeSet<String> {
         let going = ours.iter().filter(|row| row.state == VmState::Deleting);
         let going: BTreeSet<&str> = going.map(|row| row.name.as_str()).collect();
@@ -138,7 +149,7 @@ impl Account {
         }
     }
 
-    /// Returns the fresh VMs that the list omits.
+    /// Returns those that the list omits.
     fn learn_from(&self, ours: &[VmRow]) -> Vec<String> {
         let seen: Vec<Seen> = ours
             .iter()
@@ -152,19 +163,24 @@ impl Account {
         let now = self.now();
         let mut memory = self.memory();
         let mut watch = std::mem::take(&mut memory.watch);
-        let news = watch.listed(&seen, |vm| memory.is_ours(vm), now);
+        let is_ours = |vm: &str| memory.is_ours(vm);
+        let news = watch.listed(&seen, is_ours, |vm| memory.is_deleted(vm), now);
         memory.watch = watch;
         #[cfg(all(test, feature = "cloud-tests"))]
         let news = self.told_at_once(&mut memory, news);
         for lost in news.lost {
             self.tell_lost(&mut memory, lost);
         }
-        let all: BTreeSet<&str> = ours.iter().map(|row| row.name.as_str()).collect();
+        let omitted: Vec<VmRow> = (news.omitted.iter())
+            .filter_map(|vm| memory.last_shown(vm))
+            .collect();
+        let there = || ours.iter().chain(&omitted);
+        let all: BTreeSet<&str> = there().map(|row| row.name.as_str()).collect();
         let well = ours
             .iter()
             .filter(|row| row.state == VmState::Well)
             .map(|row| row.name.as_str());
-        let nics: BTreeSet<&str> = ours.iter().filter_map(|row| row.nic.as_deref()).collect();
+        let nics: BTreeSet<&str> = there().filter_map(|row| row.nic.as_deref()).collect();
         memory.listed(&all, well, &nics);
         news.omitted
     }
@@ -208,7 +224,7 @@ impl Account {
 
     /// Asks for the network interfaces if an address is missing, in the background, and waits a moment for them. Without
     /// them, lists are right but for those. Returns what is odd about them.
-    async fn learn_addresses(&self, rows: &[VmRow]) -> Vec<String> {
+    async fn learn_addresses(&self, rows: &[VmRow], until: Instant) -> Vec<String> {
         let is_missing = |row: &&VmRow| {
             let nic = row.nic.as_deref();
             nic.is_some_and(|nic| self.memory().address(nic).is_none())
@@ -225,7 +241,7 @@ impl Account {
             // Whoever lists may have gone on: what is odd is then told by the next list.
             let _ = told.send(whole);
         });
-        let read = tokio::time::timeout(ADDRESSES_WITHIN, hears).await;
+        let read = tokio::time::timeout_at(until, hears).await;
         let Ok(Ok(Some(whole))) = read else {
             return Vec::new();
         };

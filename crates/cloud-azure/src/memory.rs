@@ -13,9 +13,11 @@ use dispatch_model::Time;
 use crate::rows::VmRow;
 use crate::{
     garbage::{Place, Spared},
-    watch::{FRESH, Watch},
+    watch::Watch,
 };
 
+/// For so long after it was made, Azure may not know a VM that it is asked for.
+const FRESH: Duration = Duration::from_secs(120);
 /// Nobody repeats a create after this.
 const KEPT: Duration = Duration::from_secs(3600);
 /// More than this of anything is not kept.
@@ -34,9 +36,11 @@ pub(crate) struct Memory {
     made: BTreeMap<String, Time>,
     /// Deletes that were accepted.
     deleted: BTreeMap<String, Time>,
+    /// VMs of which a delete was accepted and came to nothing.
+    staying: BTreeSet<String>,
     /// By the lower-case name of the network interface.
     addresses: BTreeMap<String, String>,
-    /// What the last whole list showed, by lower-case name; `None`: there was no whole list yet.
+    /// What was shown after the last whole list, by lower-case name; `None`: there was no whole list yet.
     #[cfg(feature = "sdk")]
     shown: Option<BTreeMap<String, VmRow>>,
     /// What was made since, or is so fresh that it may not have been on it.
@@ -44,7 +48,7 @@ pub(crate) struct Memory {
     made_since: BTreeMap<String, VmRow>,
     /// VMs that were seen well.
     well: BTreeSet<String>,
-    /// VMs that failed before they came to be; they are as good as gone.
+    /// VMs that failed before they came to be, which has been told.
     stillborn: BTreeSet<String>,
     /// What was odd in the last list.
     odd: BTreeSet<String>,
@@ -92,15 +96,22 @@ impl Memory {
     /// For tests: time has passed since it was made.
     #[cfg(all(test, feature = "cloud-tests"))]
     pub(crate) fn is_old(&mut self, id: &dispatch_model::InstanceId) {
-        let vm = crate::places::name_in(id.as_str());
-        self.made.remove(vm);
-        self.watch.is_old(vm);
+        self.made.remove(crate::places::name_in(id.as_str()));
     }
 
     /// The end of a VM was accepted and came to nothing.
     pub(crate) fn end_failed(&mut self, vm: &str) {
         self.deleted.remove(vm);
         self.going.remove(vm);
+        if self.staying.len() < MOST {
+            self.staying.insert(vm.to_owned());
+        }
+    }
+
+    /// Whether its end was accepted less than this long ago, and none before came to nothing.
+    pub(crate) fn is_ending(&self, vm: &str, within: Duration, now: Time) -> bool {
+        let at = self.deleted.get(vm);
+        at.is_some_and(|at| now.since(*at) < within) && !self.staying.contains(vm)
     }
 
     #[cfg(feature = "sdk")]
@@ -185,7 +196,7 @@ impl Memory {
         }
     }
 
-    /// What a whole list shows: VMs, those of them that are well, and their network interfaces. The rest is forgotten.
+    /// What there is by a whole list: VMs, those of them that are well, and their network interfaces. The rest is forgotten.
     pub(crate) fn listed<'a>(
         &mut self,
         all: &BTreeSet<&str>,
@@ -194,11 +205,12 @@ impl Memory {
     ) {
         self.addresses.retain(|nic, _| nics.contains(nic.as_str()));
         self.stillborn.retain(|vm| all.contains(vm.as_str()));
+        self.staying.retain(|vm| all.contains(vm.as_str()));
         self.well.retain(|vm| all.contains(vm.as_str()));
         self.well.extend(well.map(str::to_owned));
     }
 
-    /// What a whole list shows.
+    /// What is shown after a whole list.
     #[cfg(feature = "sdk")]
     pub(crate) fn shown(&mut self, rows: &[VmRow], now: Time) {
         let rows = rows
@@ -234,16 +246,29 @@ impl Memory {
         }
     }
 
-    /// What the last whole list showed or was made since, is not among these, and has not been deleted by us. `None`:
-    /// there was no whole list yet, so nobody knows.
+    /// A VM as it was shown after the last whole list; `None`: it was not, or is known to be gone.
+    #[cfg(feature = "sdk")]
+    pub(crate) fn last_shown(&self, vm: &str) -> Option<VmRow> {
+        let row = self.shown.as_ref()?.get(&vm.to_ascii_lowercase())?;
+        self.is_there(row).then(|| row.clone())
+    }
+
+    /// What was shown after the last whole list or was made since, and is not among these. `None`: there was no whole list
+    /// yet, so nobody knows.
     #[cfg(feature = "sdk")]
     pub(crate) fn unseen(&self, names: &BTreeSet<String>) -> Option<Vec<VmRow>> {
         let mut unseen = self.shown.clone()?;
-        unseen.extend(self.made_since.clone());
-        unseen.retain(|name, row| {
-            !names.contains(name) && !self.is_deleted(&row.name) && !self.is_stillborn(&row.name)
-        });
+        let made = self.made_since.iter();
+        let made = made.filter(|(_, row)| !self.is_stillborn(&row.name));
+        unseen.extend(made.map(|(name, row)| (name.clone(), row.clone())));
+        unseen.retain(|name, row| !names.contains(name) && self.is_there(row));
         Some(unseen.into_values().collect())
+    }
+
+    /// Neither ended by us nor gone without our doing, as far as is known.
+    #[cfg(feature = "sdk")]
+    fn is_there(&self, row: &VmRow) -> bool {
+        !self.is_deleted(&row.name) && !self.watch.is_told(&row.name)
     }
 
     /// Whether a create of this process made this VM.
@@ -374,6 +399,23 @@ mod tests {
         assert_eq!(at(900, &["a", "b"]), ["a"]);
         assert_eq!(at(901, &["b"]), [] as [&str; 0]);
         assert_eq!(at(902, &["a", "b"]), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_vm_whose_end_was_accepted_is_ending_for_a_while_and_never_again_after_that_came_to_nothing()
+     {
+        let mut memory = Memory::default();
+        let (at, within) = (Time::from_secs, Duration::from_secs(100));
+        assert!(!memory.is_ending("vm", within, at(0)));
+        memory.deleted("vm", at(0));
+        assert!(memory.is_ending("vm", within, at(99)) && !memory.is_ending("vm", within, at(100)));
+        memory.end_failed("vm");
+        assert!(!memory.is_ending("vm", within, at(1)));
+        memory.deleted("vm", at(1));
+        assert!(!memory.is_ending("vm", within, at(1)));
+        // A VM of that name is gone, and there may be another.
+        memory.listed(&BTreeSet::new(), [].into_iter(), &BTreeSet::new());
+        assert!(memory.is_ending("vm", within, at(1)));
     }
 
     #[test]

@@ -46,8 +46,16 @@ pub(crate) enum Mutant {
     BelievesBrokenServers,
     /// An accepted deletion of a network interface is taken for its end.
     AcceptedIsGone,
-    /// A fresh VM that one list omits counts as gone.
+    /// A VM that one list omits counts as gone.
     OmittedIsGone,
+    /// A VM that one list omits is looked for, and not listed meanwhile.
+    OmittedIsUnlisted,
+    /// A VM of which Azure does not say whether it runs is taken for one that does not.
+    SilentPowerIsOff,
+    /// A VM that failed is deleted although an operator holds it.
+    BuriesWhatIsHeld,
+    /// A VM that failed is not listed although it cannot be deleted.
+    HidesWhatStays,
     /// A list with a page that names itself is taken for all there is, also where no other came before.
     PageIsAll,
 }

@@ -126,6 +126,18 @@ pub(crate) fn problem_of_image(image_id: &str) -> Option<String> {
         .then(|| "ImageID is empty: name a managed image of ImageResourceGroup, or, with SharedImageGalleryName, an image of that gallery".to_owned())
 }
 
+/// What Azure cannot do with `TagKeyPrefix`, with the remedy. Without our tags, no VM would be known to be ours.
+#[cfg(feature = "sdk")]
+pub(crate) fn problem_of_prefix(prefix: &str) -> Option<String> {
+    crate::body::is_reserved(&format!("{prefix}InstanceSetID")).then(|| {
+        format!(
+            "TagKeyPrefix is {prefix:?}, and Azure keeps names of tags that begin with {} for itself: write another \
+             prefix, such as Arvados",
+            crate::body::RESERVED.join(", ")
+        )
+    })
+}
+
 struct Reader<'a> {
     parameters: &'a Value,
     problems: Vec<String>,

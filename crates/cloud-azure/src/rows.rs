@@ -126,20 +126,18 @@ pub(crate) fn disk(row: &Value) -> Option<Disk> {
     })
 }
 
-/// Whether a VM in state Failed never came to be. One that was well before, or that may run in spite of it, had only an
-/// update that failed, or has a system that did not report in time, and may have containers on it.
-pub(crate) fn is_stillborn(was_well: bool, may_run: bool) -> bool {
-    !was_well && !may_run
-}
-
 /// Why a VM failed, as its instance view says, and whether it runs nevertheless: an update of a VM that runs well may
-/// fail, too, and that VM must not go. One that has no power state has no power.
+/// fail, too, and that VM must not go. `None`: the view does not say whether it runs. One that never had a machine has no
+/// power state, and neither has, at times, one that runs
+/// (learn.microsoft.com/azure/virtual-machines/states-billing).
 pub(crate) fn failure_in_view(view: &Value) -> (Option<Fault>, Option<bool>) {
     let statuses = statuses(view);
-    let runs = power_state(view).is_some_and(|state| {
-        let state = state.to_ascii_lowercase();
-        matches!(state.as_str(), "running" | "starting")
-    });
+    let state = power_state(view).map(|state| state.to_ascii_lowercase());
+    let runs = match state.as_deref() {
+        Some("starting" | "running" | "stopping") => Some(true),
+        Some("stopped" | "deallocating" | "deallocated") => Some(false),
+        _ => None,
+    };
     let failed = statuses.iter().find_map(|status| {
         let code = status.code.as_deref()?;
         let lower = code.to_ascii_lowercase();
@@ -150,7 +148,7 @@ pub(crate) fn failure_in_view(view: &Value) -> (Option<Fault>, Option<bool>) {
         let message = status.message.as_deref().unwrap_or_default();
         Some(Fault::new(&code[at..], message))
     });
-    (failed, Some(runs))
+    (failed, runs)
 }
 
 /// "running", "stopped", "deallocated", …, as an instance view says.
@@ -276,37 +274,36 @@ mod tests {
             let fault = fault.map(|fault| (fault.code().to_owned(), fault.message().to_owned()));
             (fault, runs)
         };
-        let because =
-            |code: &str, runs| (Some((code.to_owned(), "because".to_owned())), Some(runs));
+        let because = |code: &str, runs| (Some((code.to_owned(), "because".to_owned())), runs);
         assert_eq!(
             view(&["ProvisioningState/failed/AllocationFailed"]),
-            because("AllocationFailed", false)
+            because("AllocationFailed", None)
         );
-        assert_eq!(
-            view(&[
-                "ProvisioningState/failed/VMExtensionError",
-                "PowerState/running"
-            ]),
-            because("VMExtensionError", true)
-        );
-        assert_eq!(view(&["ProvisioningState/failed"]), because("", false));
-        assert_eq!(view(&["ProvisioningState/succeeded"]), (None, Some(false)));
+        for (power, runs) in [
+            ("PowerState/starting", Some(true)),
+            ("PowerState/running", Some(true)),
+            ("powerstate/Running", Some(true)),
+            ("PowerState/stopping", Some(true)),
+            ("PowerState/stopped", Some(false)),
+            ("PowerState/deallocating", Some(false)),
+            ("PowerState/deallocated", Some(false)),
+            ("PowerState/unknown", None),
+            ("PowerState/hibernated", None),
+            ("PowerState/", None),
+            ("PowerState", None),
+        ] {
+            assert_eq!(
+                view(&["ProvisioningState/failed/VMExtensionError", power]),
+                because("VMExtensionError", runs),
+                "{power}"
+            );
+        }
+        assert_eq!(view(&["ProvisioningState/failed"]), because("", None));
+        assert_eq!(view(&["ProvisioningState/succeeded"]), (None, None));
         let stopped = json!({"statuses": [null, {"code": 7}, {"code": "PowerState/deallocated"}]});
         assert_eq!(power_state(&stopped).as_deref(), Some("deallocated"));
         for nothing in [json!({"statuses": null}), json!({"statuses": [null, {}]})] {
-            assert_eq!(failure_in_view(&nothing), (None, Some(false)));
-        }
-    }
-
-    #[test]
-    fn a_vm_that_was_well_or_may_run_is_not_taken_for_one_that_never_came_to_be() {
-        for (was_well, may_run, expected) in [
-            (false, false, true),
-            (false, true, false),
-            (true, false, false),
-            (true, true, false),
-        ] {
-            assert_eq!(is_stillborn(was_well, may_run), expected);
+            assert_eq!(failure_in_view(&nothing), (None, None));
         }
     }
 

@@ -42,9 +42,11 @@ impl Account {
                     tracing::info!(%vm, "a VM that has stopped answering runs, as Azure has it");
                 }
                 // It is not ours to decide what becomes of it: somebody may have stopped it to look into it.
-                state => {
-                    let state = state.unwrap_or_default();
-                    tracing::warn!(%vm, power_state = %state, "a VM that has stopped answering does not run");
+                Some(state) => {
+                    tracing::warn!(%vm, power_state = %state, "a VM that has stopped answering does not run, as Azure has it");
+                }
+                None => {
+                    tracing::warn!(%vm, "a VM has stopped answering, and Azure does not say whether it runs");
                 }
             },
             Err(failure) if failure.is_absent() => {

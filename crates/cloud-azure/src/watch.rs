@@ -1,15 +1,11 @@
 //! VMs that have ended without our doing (facts K34). With the eviction policy Delete an evicted VM simply disappears,
-//! and lists carry no power state, so a spot VM that is gone without our delete counts as presumably evicted. Pure.
+//! and lists carry no power state, so a spot VM that is gone without our delete counts as presumably evicted. That a list
+//! omits a VM does not mean that it is gone, however long it has been there: Azure is asked for it first. Pure.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use dispatch_model::Time;
 
-/// For so long after it was made, or first seen, a list may omit a VM that is there, and a GET may not know it.
-pub(crate) const FRESH: Duration = Duration::from_secs(120);
 /// More than this is not remembered.
 const MOST: usize = 20_000;
 
@@ -33,12 +29,13 @@ pub(crate) struct Lost {
     pub(crate) was_well: bool,
 }
 
-/// What a list tells of those that are not on it.
+/// What a list tells of those that have ended, or may have.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct News {
-    /// They are gone or going.
+    /// They are going.
     pub(crate) lost: Vec<Lost>,
-    /// Fresh ones that an earlier list has shown and this one omits: Azure may merely be inconsistent (facts K15).
+    /// An earlier list has shown them and this one omits them: Azure may merely be inconsistent (facts K15). Those that
+    /// have not been looked for the longest first.
     pub(crate) omitted: Vec<String>,
 }
 
@@ -47,8 +44,8 @@ pub(crate) struct News {
 struct Known {
     size: String,
     spot: bool,
-    /// When the first list showed it.
-    since: Time,
+    /// Since when lists omit it, or when it was last found in spite of that.
+    omitted: Option<Time>,
 }
 
 impl Known {
@@ -65,10 +62,11 @@ impl Known {
 /// What was seen.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct Watch {
-    /// In the last list, or fresh and in an earlier one.
+    /// In the last list, or in an earlier one and not known to be gone.
     seen: BTreeMap<String, Known>,
     /// We have asked for their end.
     asked: BTreeSet<String>,
+    /// Their end was told.
     told: BTreeSet<String>,
 }
 
@@ -92,48 +90,61 @@ impl Watch {
         self.told.remove(vm);
     }
 
-    /// One that was listed is not there any more; the same as if a list had told, unless it is no news.
+    /// One that was listed is not there any more. What is to be told of it, unless that is no news.
     pub(crate) fn missing(&mut self, vm: &str) -> Option<Lost> {
         let lost = self.seen.get(vm)?.lost(vm);
-        let is_news = !self.asked.contains(vm) && self.told.insert(vm.to_owned());
-        is_news.then_some(lost)
+        if self.asked.contains(vm) {
+            self.seen.remove(vm);
+            return None;
+        }
+        self.told.insert(vm.to_owned()).then_some(lost)
     }
 
-    /// Whether the last list had it.
+    /// One that a list omits is there all the same.
+    pub(crate) fn found(&mut self, vm: &str, now: Time) {
+        let omitted = self.seen.get_mut(vm);
+        if let Some(since) = omitted.and_then(|known| known.omitted.as_mut()) {
+            *since = now;
+        }
+    }
+
+    /// Whether lists have shown it, and nobody has found it missing who was to tell.
     pub(crate) fn is_seen(&self, vm: &str) -> bool {
         self.seen.contains_key(vm)
     }
 
-    /// For tests: it was first seen long ago.
-    #[cfg(all(test, feature = "cloud-tests"))]
-    pub(crate) fn is_old(&mut self, vm: &str) {
-        if let Some(known) = self.seen.get_mut(vm) {
-            known.since = Time::ZERO;
-        }
+    /// Whether its end was told, and lists may still show it.
+    pub(crate) fn is_told(&self, vm: &str) -> bool {
+        self.told.contains(vm)
     }
 
-    /// A whole list. Returns those that are lost since the last one, each once. `is_ours`: a create of ours made it.
+    /// A whole list. `is_ours`: a create of ours made it. `is_ending`: our delete was accepted, so that nobody need look
+    /// for it.
     pub(crate) fn listed(
         &mut self,
         rows: &[Seen],
         is_ours: impl Fn(&str) -> bool,
+        is_ending: impl Fn(&str) -> bool,
         now: Time,
     ) -> News {
         let before = std::mem::take(&mut self.seen);
         let listed: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
         let mut news = News::default();
+        let mut omitted = Vec::new();
         for (name, known) in &before {
-            let is_known = self.asked.contains(name) || self.told.contains(name);
-            if is_known || listed.contains(name.as_str()) {
+            if listed.contains(name.as_str()) || self.told.contains(name) || is_ending(name) {
                 continue;
             }
-            if now.since(known.since) < FRESH {
-                news.omitted.push(name.clone());
-                self.seen.insert(name.clone(), known.clone());
-            } else {
-                news.lost.push(known.lost(name));
-            }
+            let since = known.omitted.unwrap_or(now);
+            omitted.push((since, name.clone()));
+            let known = Known {
+                omitted: Some(since),
+                ..known.clone()
+            };
+            self.seen.insert(name.clone(), known);
         }
+        omitted.sort();
+        news.omitted = omitted.into_iter().map(|(_, name)| name).collect();
         for row in rows {
             let known = before.get(&row.name);
             if !row.going {
@@ -141,7 +152,7 @@ impl Watch {
                     let seen = Known {
                         size: row.size.clone(),
                         spot: row.spot,
-                        since: known.map_or(now, |known| known.since),
+                        omitted: None,
                     };
                     self.seen.insert(row.name.clone(), seen);
                 }
@@ -187,51 +198,82 @@ mod tests {
             .collect()
     }
 
-    /// A list of so many seconds after the first.
+    /// A list of so many seconds after the first; `ending`: our delete of these was accepted.
+    fn news(watch: &mut Watch, secs: u64, rows: &[Seen], ending: &[&str]) -> News {
+        let at = Time::from_secs(secs);
+        watch.listed(rows, |_| false, |vm| ending.contains(&vm), at)
+    }
+
+    /// The same of a list that omits nothing.
     fn list(watch: &mut Watch, secs: u64, rows: &[Seen]) -> Vec<Lost> {
-        let news = watch.listed(rows, |_| false, Time::from_secs(secs));
+        let news = news(watch, secs, rows, &[]);
         assert_eq!(news.omitted, [] as [&str; 0]);
         news.lost
     }
 
+    /// Facts K15: shown, missing, shown; also of a VM that has been there for an hour.
     #[test]
-    fn a_spot_vm_that_is_gone_without_our_delete_is_told_once() {
+    fn what_a_list_omits_is_looked_for_and_not_told_however_old_it_is() {
         let mut watch = Watch::default();
-        let three = [row("a", true), row("b", true), row("c", false)];
-        assert!(list(&mut watch, 0, &three).is_empty());
-        watch.destroying("b");
-        let lost = list(&mut watch, 120, &[row("c", false)]);
-        assert_eq!(names(&lost), [("a", true)]);
-        assert!(list(&mut watch, 121, &[row("c", false)]).is_empty());
-        assert_eq!(names(&list(&mut watch, 122, &[])), [("c", false)]);
-        assert!(list(&mut watch, 123, &[]).is_empty());
+        let both = [row("a", true), row("b", false)];
+        for secs in [0, 1, 59, 61, 119, 121, 3600] {
+            assert!(list(&mut watch, secs, &both).is_empty());
+            for later in 0..2 {
+                let news = news(&mut watch, secs + later, &both[1..], &[]);
+                assert_eq!((news.lost.len(), news.omitted), (0, vec!["a".to_owned()]));
+                assert!(watch.is_seen("a"));
+            }
+        }
+        assert!(list(&mut watch, 3602, &both).is_empty());
     }
 
-    /// Facts K15: shown, missing, shown.
     #[test]
-    fn a_fresh_vm_that_a_list_omits_is_looked_for_and_not_told() {
+    fn one_that_is_looked_for_in_vain_is_told_once() {
         let mut watch = Watch::default();
-        let at = Time::from_secs;
         let both = [row("a", true), row("b", false)];
-        watch.listed(&both, |_| true, at(0));
-        for secs in [1, 119] {
-            let news = watch.listed(&both[1..], |_| true, at(secs));
-            assert_eq!((news.lost.len(), news.omitted), (0, vec!["a".to_owned()]));
-            assert!(watch.is_seen("a"));
-        }
-        assert_eq!(watch.listed(&both, |_| true, at(119)), News::default());
-        // It is no fresh one any more: what was shown and then omitted counts from when it was first shown.
-        let news = watch.listed(&both[1..], |_| true, at(120));
-        assert_eq!(names(&news.lost), [("a", true)]);
-        assert!(news.omitted.is_empty() && news.lost[0].was_well);
-        // One that is looked for and found missing is told once, and one that we end is neither.
+        assert!(list(&mut watch, 0, &both).is_empty());
+        assert_eq!(news(&mut watch, 1, &[], &[]).omitted, ["a", "b"]);
+        let lost: Vec<Lost> = ["a", "b", "a", "b"]
+            .iter()
+            .filter_map(|vm| watch.missing(vm))
+            .collect();
+        assert_eq!(names(&lost), [("a", true), ("b", false)]);
+        assert!(lost.iter().all(|lost| lost.was_well));
+        assert_eq!(news(&mut watch, 2, &[], &[]), News::default());
+        assert!(!watch.is_seen("a"));
+    }
+
+    #[test]
+    fn one_that_we_end_is_looked_for_until_its_delete_was_accepted_and_never_told() {
         let mut watch = Watch::default();
-        watch.listed(&both, |_| true, at(0));
+        let both = [row("a", true), row("b", true)];
+        assert!(list(&mut watch, 0, &both).is_empty());
+        watch.destroying("a");
         watch.destroying("b");
-        assert_eq!(watch.listed(&[], |_| true, at(1)).omitted, ["a"]);
-        assert!(watch.missing("a").is_some());
-        assert_eq!(watch.listed(&[], |_| true, at(2)), News::default());
-        assert_eq!(watch.listed(&[], |_| true, at(200)), News::default());
+        assert_eq!(news(&mut watch, 1, &[], &["b"]).omitted, ["a"]);
+        assert_eq!(watch.missing("a"), None);
+        assert!(!watch.is_seen("a"));
+        assert_eq!(news(&mut watch, 2, &[], &["b"]), News::default());
+    }
+
+    /// A few are looked for after each list: none must wait for ever behind others that are there.
+    #[test]
+    fn those_that_have_not_been_looked_for_the_longest_come_first() {
+        let mut watch = Watch::default();
+        let all = ["a", "b", "c", "d"].map(|name| row(name, false));
+        assert!(list(&mut watch, 0, &all).is_empty());
+        assert_eq!(news(&mut watch, 1, &all[3..], &[]).omitted, ["a", "b", "c"]);
+        watch.found("a", Time::from_secs(2));
+        watch.found("b", Time::from_secs(1));
+        watch.found("d", Time::from_secs(1));
+        let omitted = news(&mut watch, 3, &[], &[]).omitted;
+        assert_eq!(omitted, ["b", "c", "a", "d"]);
+        // One that is shown again begins anew.
+        assert_eq!(
+            news(&mut watch, 4, &all[1..2], &[]).omitted,
+            ["c", "a", "d"]
+        );
+        assert_eq!(news(&mut watch, 5, &[], &[]).omitted, ["c", "a", "d", "b"]);
     }
 
     #[test]
@@ -249,27 +291,16 @@ mod tests {
     fn whose_end_it_is_of_one_that_was_never_seen_well_is_not_known_unless_we_made_it() {
         let mut watch = Watch::default();
         let rows = [going("found", true), going("made", true)];
-        let news = watch.listed(&rows, |name| name == "made", Time::ZERO);
+        let news = watch.listed(&rows, |name| name == "made", |_| false, Time::ZERO);
         let told: Vec<_> = news.lost.iter().map(|lost| lost.was_well).collect();
         assert_eq!(told, [false, true]);
-    }
-
-    #[test]
-    fn one_that_is_found_missing_before_a_list_tells_is_told_once() {
-        let mut watch = Watch::default();
-        list(&mut watch, 0, &[row("a", true), row("b", true)]);
-        watch.destroying("b");
-        assert_eq!(watch.missing("a").map(|lost| lost.spot), Some(true));
-        assert_eq!(watch.missing("a"), None);
-        assert_eq!(watch.missing("b"), None);
-        assert_eq!(watch.missing("c"), None);
-        assert!(list(&mut watch, 1, &[]).is_empty());
     }
 
     #[test]
     fn what_was_never_listed_is_not_missed() {
         let mut watch = Watch::default();
         assert!(list(&mut watch, 0, &[]).is_empty());
+        assert_eq!(watch.missing("a"), None);
         assert!(list(&mut watch, 1, &[row("a", true)]).is_empty());
         assert!(!watch.is_destroyed("a"));
         watch.destroying("a");

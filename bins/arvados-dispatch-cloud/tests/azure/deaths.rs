@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    io::Write as _,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -193,15 +194,25 @@ impl Orphans {
     }
 
     /// Nothing is left, and nothing that is gone was orphaned for longer than it may be, since the last process began.
-    async fn judge(&self, rig: &Rig, name: &str) {
+    async fn judge(&self, rig: &Rig, name: &str) -> Duration {
         rig.nothing_is_left().await;
+        self.judge_at_work(rig, name)
+    }
+
+    /// Nothing has been orphaned for longer than it may be, since the last process began. For how long.
+    fn judge_at_work(&self, rig: &Rig, name: &str) -> Duration {
         let longest = Duration::from_millis(rig.azure.take_longest_alone_ms());
-        let stalled = Duration::from_millis(self.stalled.load(Ordering::Relaxed));
-        let limit = CLEAN_WITHIN + SLACK + stalled * STALLED_TIMES;
+        let limit = self.limit();
         assert!(
             longest <= limit,
-            "{name}: alone for {longest:?} of {limit:?}, {stalled:?} stalled"
+            "{name}: alone for {longest:?} of {limit:?}"
         );
+        longest
+    }
+
+    fn limit(&self) -> Duration {
+        let stalled = Duration::from_millis(self.stalled.load(Ordering::Relaxed));
+        CLEAN_WITHIN + SLACK + stalled * STALLED_TIMES
     }
 }
 
@@ -238,9 +249,19 @@ async fn killed_at_random_points_it_orphans_nothing_and_makes_nothing_twice() {
         tokio::spawn(random_deaths(lab, share))
     });
     let mut struck = BTreeSet::new();
+    let (mut made, mut rests, mut longest) = (0, 0, Duration::ZERO);
     for life in lives.collect::<Vec<_>>() {
-        struck.extend(life.await.expect("a life"));
+        let deaths = life.await.expect("a life");
+        struck.extend(deaths.struck);
+        made += deaths.made;
+        rests += deaths.rests;
+        longest = longest.max(deaths.longest_alone);
     }
+    // For whoever reads the record of a soak.
+    let figures = format!(
+        "{kills} kills, {made} VMs, {rests} rests, alone for {longest:?} at most of {CLEAN_WITHIN:?}"
+    );
+    let _ = writeln!(std::io::stderr(), "{figures}");
     assert!(struck.contains("failed"), "{struck:?}");
     // The others are a matter of luck, which a few kills may not have.
     for fault in ["late", "lost", "mistaken"] {
@@ -251,8 +272,24 @@ async fn killed_at_random_points_it_orphans_nothing_and_makes_nothing_twice() {
     }
 }
 
-/// The faults that have struck.
-async fn random_deaths(seed: u64, kills: u64) -> BTreeSet<&'static str> {
+/// What came of the kills in one lab.
+struct Deaths {
+    /// The faults that have struck.
+    struck: BTreeSet<&'static str>,
+    /// VMs.
+    made: usize,
+    /// How often a process was left alone for so long that it had to clean up after those before.
+    rests: u32,
+    /// For how long a network interface or disk belonged to no VM at most, since the last process began.
+    longest_alone: Duration,
+}
+
+/// After so many of these kills a process is left alone for a while.
+fn rests_after(kills: u64) -> u64 {
+    kills.div_ceil(if kills < 40 { 2 } else { 4 }).max(1)
+}
+
+async fn random_deaths(seed: u64, kills: u64) -> Deaths {
     let mut luck = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1);
     let mut draw = move |below: u64| {
         luck ^= luck << 13;
@@ -275,19 +312,35 @@ async fn random_deaths(seed: u64, kills: u64) -> BTreeSet<&'static str> {
     })
     .await;
     let mut uuids = Vec::new();
-    for _ in 0..kills {
+    let orphans = Orphans::watch();
+    let (mut rests, mut longest_alone) = (0, Duration::ZERO);
+    for kill in 1..=kills {
         let vcpus = u32::try_from(1 << draw(3)).expect("small");
         uuids.push(rig.submit(&container(vcpus, 100 + draw(600))));
         // A random point in the life of the process, its start included.
         tokio::time::sleep(Duration::from_millis(draw(2_500))).await;
         rig.kill_and_start();
+        if kill % rests_after(kills) != 0 || kill == kills {
+            continue;
+        }
+        // What those before have orphaned goes while there is work, not in the end alone.
+        rig.listens().await;
+        orphans.begin_anew(&rig);
+        let began = Instant::now();
+        while began.elapsed() <= orphans.limit() {
+            uuids.push(rig.submit(&container(1, 100 + draw(600))));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let name = format!("seed {seed}, after {kill} kills");
+        longest_alone = longest_alone.max(orphans.judge_at_work(&rig, &name));
+        rests += 1;
     }
     rig.listens().await;
-    let orphans = Orphans::watch();
     orphans.begin_anew(&rig);
     rig.all_in_state(&uuids, "Complete").await;
     rig.all_is_done().await;
-    orphans.judge(&rig, &format!("seed {seed}")).await;
+    let in_the_end = orphans.judge(&rig, &format!("seed {seed}")).await;
+    longest_alone = longest_alone.max(in_the_end);
     // No more VMs than containers; those that came late, after the next daemon had ordered its own, and those that
     // failed are extra.
     let creations = rig.azure.creations();
@@ -300,5 +353,10 @@ async fn random_deaths(seed: u64, kills: u64) -> BTreeSet<&'static str> {
         "seed {seed}: {sound} VMs for {} containers",
         uuids.len()
     );
-    rig.azure.struck().into_keys().collect()
+    Deaths {
+        struck: rig.azure.struck().into_keys().collect(),
+        made: creations.len(),
+        rests,
+        longest_alone,
+    }
 }

@@ -107,11 +107,23 @@ const POLICY: &str = "an Azure Policy of the subscription forbids it: choose a P
 const LOCKED: &str = "remove the lock from the resource group: nothing can be deleted there.";
 const LOCATION: &str =
     "check Location: it must be a region that this subscription may use, such as \"centralus\".";
-const TAGS: &str =
-    "check ResourceTags: at most 50 tags, names of at most 512 characters without <>%&\\?/.";
+const TAGS: &str = "check ResourceTags: at most 50 tags, names of at most 512 characters without <>%&\\?/, values of at most \
+                    256.";
 const PLAN: &str = "use an image that needs no purchase: the dispatcher orders none, since the terms of a plan are \
                     somebody's to accept (az vm image terms accept).";
 const WAITS: &str = "Azure is still busy with this resource: it is asked again.";
+pub(super) const SLOWER: &str = "the dispatcher waits as long as Azure says; if that is often, lower MaxCloudOpsPerSecond, and see who \
+                     else calls in this subscription.";
+const AZURES: &str =
+    "it is asked again; if it goes on, see Azure Service Health (portal: Service Health).";
+const UNLUCKY: &str = "a word in the VM's name is one that Azure reserves: the next VM has another name; if it goes on, the word is in \
+                       the id of the instance set.";
+const NAMED: &str = "see what Azure names: of the configuration, ProviderType, ImageID, AdminUsername, ResourceTags and the public \
+                     key of DispatchPrivateKey are in the request.";
+const NOT_YET: &str = "what was just made may not be known everywhere yet, so it is asked again; if it goes on, check ResourceGroup, \
+                       ImageID, Network and Subnet.";
+const STARTS: &str = "it is made again; if it goes on, choose another ProviderType, or check the image with a VM of your own.";
+const REPORT: &str = "please report this.";
 const BOOT: &str = "check the image: it must be generalized and run cloud-init or the Azure agent.";
 
 use Far::{Everything, Family, Market, Size};
@@ -119,17 +131,17 @@ use Kind::{Capacity, Permanent, Quota, Rate, Transient};
 
 pub(super) const ENTRIES: &[Entry] = &[
     // Too fast (facts A5).
-    entry("TooManyRequests", Rate, Everything, ""),
-    entry("SubscriptionRequestsThrottled", Rate, Everything, ""),
-    entry("RequestsThrottled", Rate, Everything, ""),
-    entry("ServerTooBusy", Rate, Everything, ""),
-    entry("ServerBusy", Rate, Everything, ""),
+    entry("TooManyRequests", Rate, Everything, SLOWER),
+    entry("SubscriptionRequestsThrottled", Rate, Everything, SLOWER),
+    entry("RequestsThrottled", Rate, Everything, SLOWER),
+    entry("ServerTooBusy", Rate, Everything, SLOWER),
+    entry("ServerBusy", Rate, Everything, SLOWER),
     saying(
         "OperationNotAllowed",
         "too many requests",
         Rate,
         Everything,
-        "",
+        SLOWER,
     ),
     entry(
         "OperationNotAllowedOnVMImageAsVMsBeingProvisioned",
@@ -176,7 +188,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("CapacityNotAvailable", Capacity, Size, OTHER_SIZES),
     entry("InsufficientCapacity", Capacity, Size, OTHER_SIZES),
     entry("SpotVMAllocationFailed", Capacity, Size, OTHER_SIZES),
-    entry("VMStoppedToWarmReboot", Transient, Size, ""),
+    entry("VMStoppedToWarmReboot", Transient, Size, STARTS),
     entry("CrpNotAvailableOnStamp", Capacity, Size, OTHER_SIZES),
     entry("SkuNotAvailable", Capacity, Size, NOT_OFFERED),
     entry("NotAvailableForSubscription", Capacity, Size, NOT_OFFERED),
@@ -226,11 +238,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("OSProvisioningClientError", Transient, Size, BOOT),
     entry("OSProvisioningTimedOut", Transient, Size, BOOT),
     entry("VMAgentStatusCommunicationError", Transient, Size, BOOT),
-    entry("VMStartTimedOut", Transient, Size, ""),
+    entry("VMStartTimedOut", Transient, Size, STARTS),
     entry("TagsNotAllowed", Permanent, Everything, TAGS),
     entry("InvalidTagNameCharacters", Permanent, Everything, TAGS),
     entry("TagCountLimitExceeded", Permanent, Everything, TAGS),
-    entry("ReservedResourceName", Permanent, Everything, ""),
+    entry("InvalidTagValueLength", Permanent, Everything, TAGS),
+    entry("ReservedResourceName", Permanent, Everything, UNLUCKY),
     // Images of the marketplace (learn.microsoft.com/azure/virtual-machines/error-codes).
     entry("VMMarketplaceInvalidInput", Permanent, Everything, PLAN),
     entry(
@@ -353,72 +366,47 @@ pub(super) const ENTRIES: &[Entry] = &[
     entry("PreconditionFailed", Transient, Size, WAITS),
     entry("ReferencedResourceNotProvisioned", Transient, Size, WAITS),
     entry("AttachDiskWhileBeingDetached", Transient, Size, WAITS),
-    entry("RetryableError", Transient, Everything, ""),
+    entry("RetryableError", Transient, Everything, AZURES),
     entry(
         "RetryableErrorDueToAnotherOperation",
         Transient,
         Everything,
-        "",
+        AZURES,
     ),
-    entry("InternalExecutionError", Transient, Everything, ""),
-    entry("InternalOperationError", Transient, Everything, ""),
-    entry("InternalServerError", Transient, Everything, ""),
+    entry("InternalExecutionError", Transient, Everything, AZURES),
+    entry("InternalOperationError", Transient, Everything, AZURES),
+    entry("InternalServerError", Transient, Everything, AZURES),
     entry(
         "NetworkingInternalOperationError",
         Transient,
         Everything,
-        "",
+        AZURES,
     ),
     entry(
         "VMArtifactRepositoryInternalError",
         Transient,
         Everything,
-        "",
+        AZURES,
     ),
-    entry("ServiceUnavailable", Transient, Everything, ""),
-    entry("ServerTimeout", Transient, Everything, ""),
-    entry("GatewayTimeout", Transient, Everything, ""),
-    entry("GatewayAuthenticationFailed", Transient, Everything, ""),
-    entry("temporarily_unavailable", Transient, Everything, ""),
+    entry("ServiceUnavailable", Transient, Everything, AZURES),
+    entry("ServerTimeout", Transient, Everything, AZURES),
+    entry("GatewayTimeout", Transient, Everything, AZURES),
+    entry("GatewayAuthenticationFailed", Transient, Everything, AZURES),
+    entry("temporarily_unavailable", Transient, Everything, AZURES),
     // How: mistakes of the driver.
     saying(
         "BadRequest",
         "could not find member",
         Permanent,
         Everything,
-        "please report this.",
+        REPORT,
     ),
-    entry(
-        "InvalidRequestContent",
-        Permanent,
-        Everything,
-        "please report this.",
-    ),
-    entry(
-        "InvalidRequestFormat",
-        Permanent,
-        Everything,
-        "please report this.",
-    ),
-    entry(
-        "InvalidApiVersionParameter",
-        Permanent,
-        Everything,
-        "please report this.",
-    ),
+    entry("InvalidRequestContent", Permanent, Everything, REPORT),
+    entry("InvalidRequestFormat", Permanent, Everything, REPORT),
+    entry("InvalidApiVersionParameter", Permanent, Everything, REPORT),
     entry("NoRegisteredProviderFound", Permanent, Everything, LOCATION),
-    entry(
-        "MissingApiVersionParameter",
-        Permanent,
-        Everything,
-        "please report this.",
-    ),
-    entry(
-        "PropertyChangeNotAllowed",
-        Permanent,
-        Size,
-        "please report this.",
-    ),
-    entry("InvalidParameter", Permanent, Size, ""),
-    entry("ResourceNotFound", Transient, Size, ""),
+    entry("MissingApiVersionParameter", Permanent, Everything, REPORT),
+    entry("PropertyChangeNotAllowed", Permanent, Size, REPORT),
+    entry("InvalidParameter", Permanent, Size, NAMED),
+    entry("ResourceNotFound", Transient, Size, NOT_YET),
 ];

@@ -74,6 +74,13 @@ fn a6_quotas_are_known_by_code_and_by_words_and_which_one_is_told() {
         expect!["Refused"],
     );
     check("SubnetIsFull", 400, "", expect!["Quota"]);
+    // "Limit" and "length" alone are no quota.
+    check(
+        "InvalidTagValueLength",
+        400,
+        "The tag value exceeds the limit of 256 characters.",
+        expect!["RefusedWidely(Everything)"],
+    );
 }
 
 #[test]
@@ -255,7 +262,7 @@ fn the_operator_is_told_code_scope_and_remedy() {
 }
 
 #[test]
-fn no_entry_hides_another() {
+fn no_entry_hides_another_and_each_has_its_remedy() {
     let mut seen = BTreeSet::new();
     for entry in table::ENTRIES {
         let (code, says) = entry.key();
@@ -264,6 +271,8 @@ fn no_entry_hides_another() {
             says.is_none() || !seen.contains(&(code, None)),
             "{code} with a text must stand before the one without"
         );
+        let remedy = entry.verdict().remedy;
+        assert!(remedy.ends_with('.'), "{code} has no remedy: {remedy:?}");
     }
     assert!(seen.len() > 100, "{}", seen.len());
 }

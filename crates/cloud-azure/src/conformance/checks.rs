@@ -39,6 +39,7 @@ macro_rules! checks {
 
 checks! {
     [A3] a3_a_refused_create_leaves_nothing_behind: creates;
+    [A3] a3_a_network_interface_that_may_not_be_read_is_not_left_behind: creates;
     [] a_lost_answer_is_looked_up: doubts;
     [] a_vm_takes_its_network_interface_and_its_disk_along: creates;
     [] a_create_is_answered_when_azure_has_accepted_it: creates;
@@ -51,7 +52,11 @@ checks! {
     [K27] k27_an_operation_that_fails_is_told_by_its_reason_and_its_vm_deleted: failures;
     [K27] k27_an_operation_that_may_not_be_read_is_not_the_vms_failure: failures;
     [] a_failure_without_a_reason_is_looked_into: failures;
-    [] a_vm_that_runs_is_left_to_the_boot_probe_though_azure_calls_it_failed: failures;
+    [] a_vm_that_may_run_is_left_to_the_boot_probe_though_azure_calls_it_failed: failures;
+    [] a_vm_that_azure_calls_failed_is_looked_into_once_a_minute: failures;
+    [W16] w16_a_vm_that_failed_is_not_deleted_while_it_is_held_or_if_it_may_have_been_well: failures;
+    [] a_vm_that_failed_and_cannot_be_deleted_is_listed: failures;
+    [A6] a6_the_usages_tell_which_quota_a_vm_failed_for: failures;
     [] only_azures_own_word_counts_as_gone: doubts;
     [] a_server_that_breaks_down_after_its_work_makes_no_second_vm: doubts;
     [] a_refusal_after_a_lost_put_is_settled_by_a_look: doubts;
@@ -72,6 +77,7 @@ checks! {
     [A9] a9_a_secret_is_not_in_names_nor_on_network_interfaces_nor_in_errors: creates;
     [A10] a10_network_and_images_are_found_in_their_own_groups_and_galleries: creates;
     [] changes_of_tags_are_merged_and_share_calls: creates;
+    [] a_change_of_tags_that_is_cut_off_leaves_nothing_in_memory: creates;
     [A4 K27] a4_k27_what_dead_daemons_left_is_collected_in_the_right_group_and_nothing_else: garbage;
     [A4] what_is_younger_than_a_create_may_take_stays: garbage;
     [] a_vm_keeps_its_own_and_a_vm_that_leaves_it_behind_is_cleaned_up_after: garbage;
@@ -87,9 +93,10 @@ checks! {
     [K27] k27_a_page_that_names_itself_ends_the_list_and_nothing_is_taken_for_gone: lists;
     [K27] k27_after_a_restart_a_list_with_a_page_that_names_itself_is_an_error: lists;
     [K27] k27_what_was_made_while_a_page_names_itself_is_listed: lists;
-    [K15] k15_a_fresh_vm_that_a_list_has_shown_and_the_next_omits_is_looked_for_and_not_told: omitted;
-    [K15] k15_a_vm_that_is_fresh_to_the_next_process_is_looked_for_too: omitted;
-    [K15 K34] k15_k34_a_fresh_spot_vm_that_azure_does_not_know_any_more_counts_as_evicted: omitted;
+    [K15] k15_a_vm_that_a_list_has_shown_and_the_next_omits_is_looked_for_and_listed_on: omitted;
+    [K15] k15_what_lists_omit_is_listed_on_while_azure_does_not_say_whether_it_is_there: omitted;
+    [K15 K34] k15_k34_a_spot_vm_leaves_the_list_when_its_end_is_told_and_not_before: omitted;
+    [] what_lists_omit_and_we_end_is_listed_until_azure_agrees_or_does_not_know_it: omitted;
     [K34] k34_whose_end_it_is_after_a_restart_is_not_known: omitted;
     [A1 K27] a1_k27_what_is_odd_is_told_in_one_line_each: lists;
     [A1 K27] a1_k27_a_vm_that_has_lost_the_tag_that_says_whose_it_is_stays_listed: lists;
@@ -115,6 +122,7 @@ checks! {
     [] a_missing_permission_is_refused_with_the_remedy: refusals;
     [] nobody_there_is_a_passing_fault: refusals;
     [] what_cannot_work_is_refused_when_the_configuration_is_read: refusals;
+    [] tags_that_azure_keeps_for_itself_are_left_out_and_told_once: refusals;
     [A2] a2_opening_calls_nothing: refusals;
     [] a_whole_life_needs_exactly_the_actions_of_the_role: role;
     [] lost_answers_and_late_successes_leave_nothing_behind: storm;

@@ -96,6 +96,21 @@ pub(super) async fn a3_a_refused_create_leaves_nothing_behind() {
     }
 }
 
+/// The role lacks the permission to read what it may make.
+pub(super) async fn a3_a_network_interface_that_may_not_be_read_is_not_left_behind() {
+    let setup = Setup::default().azure(|settings| {
+        // So long that it is looked at before the VM is put.
+        settings.nic_ms = 20;
+        let read = "Microsoft.Network/networkInterfaces/read";
+        settings.forbidden.insert(read.to_owned());
+    });
+    let stage = setup.start().await;
+    let error = stage.create(SMALL, "secret").await.expect_err("a refusal");
+    let widely = CloudErrorClass::RefusedWidely(RefusalScope::Everything);
+    assert_eq!(error.class, widely, "{error}");
+    assert_eq!(until_nothing_is_left(&stage).await, Ok(()));
+}
+
 pub(super) async fn a_vm_takes_its_network_interface_and_its_disk_along() {
     let stage = Setup::default().start().await;
     stage.create(SMALL, "secret").await.expect("a VM");
@@ -345,4 +360,39 @@ pub(super) async fn changes_of_tags_are_merged_and_share_calls() {
         })
         .await
         .expect("tags");
+}
+
+/// Whoever sets tags has a deadline, and drops the call when it is over.
+pub(super) async fn a_change_of_tags_that_is_cut_off_leaves_nothing_in_memory() {
+    let silent = dispatch_lab_net::AzureBad::Silent;
+    let setup = Setup::default().bad("PATCH", "tags", 2, silent);
+    let stage = setup.start().await;
+    let made = stage.create(SMALL, "secret").await.expect("a VM");
+    let set = |key: &str| {
+        let (account, id) = (stage.account.clone(), made.id.clone());
+        let tags = [(key.to_owned(), "x".to_owned())].into();
+        tokio::spawn(async move { account.set_tags(&id, &tags).await })
+    };
+    let n_locks = || stage.account.changing.lock().expect("locks").len();
+    for another_waits in [false, true] {
+        let calls = stage.calls("PATCH tags");
+        let sent = set("first");
+        let mut look = Look::begin("it is sent");
+        while stage.calls("PATCH tags") == calls {
+            look.again().await.expect("sent");
+        }
+        let waits = another_waits.then(|| set("second"));
+        assert_eq!(n_locks(), 1);
+        sent.abort();
+        assert!(sent.await.expect_err("it is cut off").is_cancelled());
+        if let Some(waits) = waits {
+            waits.await.expect("no panic").expect("tags");
+        }
+        assert_eq!(n_locks(), 0, "another waits: {another_waits}");
+    }
+    let listed = stage.until("both tags are there", |rows| {
+        rows.len() == 1
+            && ["first", "second"].map(|key| rows[0].tags.contains_key(key)) == [true; 2]
+    });
+    listed.await.expect("tags");
 }

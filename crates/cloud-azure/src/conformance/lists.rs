@@ -222,7 +222,7 @@ pub(super) async fn a1_k27_a_vm_that_has_lost_the_tag_that_says_whose_it_is_stay
 }
 
 /// What the driver writes into the log at level warn.
-async fn told_by(doing: impl Future<Output = ()>) -> Vec<String> {
+pub(super) async fn told_by(doing: impl Future<Output = ()>) -> Vec<String> {
     let log = Log::default();
     doing.with_subscriber(log.clone()).await;
     let lines = log.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use crate::mutants::Mutant;
 
 /// Each mutant, the check that is there for it, and what that says: it must not fail for another reason, nor by waiting in
 /// vain.
-const MUTANTS: [(Mutant, &str, &str); 17] = [
+const MUTANTS: [(Mutant, &str, &str); 21] = [
     (
         Mutant::PutsBlindly,
         "a_lost_answer_is_looked_up",
@@ -86,8 +86,28 @@ const MUTANTS: [(Mutant, &str, &str); 17] = [
     ),
     (
         Mutant::OmittedIsGone,
-        "k15_a_fresh_vm_that_a_list_has_shown_and_the_next_omits_is_looked_for_and_not_told",
+        "k15_a_vm_that_a_list_has_shown_and_the_next_omits_is_looked_for_and_listed_on",
         "a VM that is there was told as ended",
+    ),
+    (
+        Mutant::OmittedIsUnlisted,
+        "k15_k34_a_spot_vm_leaves_the_list_when_its_end_is_told_and_not_before",
+        "what is told when it leaves",
+    ),
+    (
+        Mutant::SilentPowerIsOff,
+        "a_vm_that_may_run_is_left_to_the_boot_probe_though_azure_calls_it_failed",
+        "a VM that may run is taken for dead",
+    ),
+    (
+        Mutant::BuriesWhatIsHeld,
+        "w16_a_vm_that_failed_is_not_deleted_while_it_is_held_or_if_it_may_have_been_well",
+        "a VM that must stay is deleted",
+    ),
+    (
+        Mutant::HidesWhatStays,
+        "a_vm_that_failed_and_cannot_be_deleted_is_listed",
+        "a VM that cannot be deleted takes up room",
     ),
     (
         Mutant::PageIsAll,

@@ -7,7 +7,10 @@ use dispatch_lab_net::AzureBad;
 use dispatch_model::{CapacityScope, CloudErrorClass, RefusalScope};
 use serde_json::json;
 
-use super::stage::{FAMILY, OTHER, SMALL, SPOT, Setup, Stage, refused};
+use super::{
+    lists::told_by,
+    stage::{FAMILY, OTHER, SMALL, SPOT, Setup, Stage, refused},
+};
 use crate::AzureDriver;
 
 async fn class_of(stage: &Stage, size: &str) -> CloudErrorClass {
@@ -297,6 +300,61 @@ pub(super) async fn what_cannot_work_is_refused_when_the_configuration_is_read()
     };
     assert_eq!(error.class, CloudErrorClass::Refused);
     assert!(error.message.contains("retired"), "{error}");
+    // Names of tags that Azure keeps for itself: no VM would be known to be ours.
+    for (prefix, is_fine) in [
+        ("Arvados", true),
+        ("", true),
+        ("my-azure-", true),
+        ("azure-", false),
+        ("Microsoft", false),
+        ("WindowsX", false),
+    ] {
+        let mut context = stage.account.context.clone();
+        context.tag_key_prefix = prefix.to_owned();
+        match driver.open(&Setup::default().parameters, context).await {
+            Ok(_) => assert!(is_fine, "opened with {prefix:?}"),
+            Err(error) => {
+                assert!(!is_fine, "{prefix:?}: {error}");
+                assert_eq!(error.class, CloudErrorClass::Refused);
+                let names = format!("TagKeyPrefix is {prefix:?}");
+                assert!(error.message.contains(&names), "{error}");
+                assert!(error.message.contains("write another prefix"), "{error}");
+            }
+        }
+    }
+}
+
+pub(super) async fn tags_that_azure_keeps_for_itself_are_left_out_and_told_once() {
+    let stage = Setup::default().start().await;
+    let mut order = super::stage::order(SMALL, "secret");
+    (order.tags).insert("WindowsLicence".to_owned(), "none".to_owned());
+    let lines = told_by(async {
+        for _ in 0..2 {
+            stage.account.create(&order).await.expect("a VM");
+        }
+        let tags = [("Azure-x", "y"), ("plain", "z")];
+        let tags = tags
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        for _ in 0..2 {
+            let id = stage.account.id(&stage.azure.vms()[0]);
+            stage.account.set_tags(&id, &tags).await.expect("tags");
+        }
+    });
+    let lines = lines.await;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    for (line, name) in lines.iter().zip(["WindowsLicence", "Azure-x"]) {
+        let told = line.starts_with(&format!("tag {name:?} is not set"));
+        assert!(told && line.contains("ResourceTags"), "{line}");
+    }
+    let listed = stage.until("it is tagged", |rows| {
+        rows.len() == 1 && rows[0].tags.contains_key("plain")
+    });
+    listed.await.expect("tags");
+    let rows = stage.list().await.expect("a list");
+    for left_out in ["WindowsLicence", "Azure-x"] {
+        assert!(!rows[0].tags.contains_key(left_out), "{rows:?}");
+    }
 }
 
 pub(super) async fn a2_opening_calls_nothing() {

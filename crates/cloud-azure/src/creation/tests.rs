@@ -224,6 +224,52 @@ fn a3_a_refused_vm_takes_its_network_interface_along() {
     );
 }
 
+/// The role lacks the permission to read it, say.
+#[test]
+fn a3_an_interface_that_was_made_and_may_not_be_read_is_deleted() {
+    check(
+        false,
+        &all(&[
+            Heard::NotReady(secs(1)),
+            Heard::Refused("no permission"),
+            Heard::Fine,
+        ]),
+        expect![[r#"
+            0.000s PutNic
+            1.000s GetNic
+            1.000s DeleteNic
+            Refused("no permission")
+        "#]],
+    );
+    // One that was there already, and one that has gone again as it seems.
+    check(
+        false,
+        &all(&[Heard::Exists, Heard::Refused("no permission"), Heard::Fine]),
+        expect![[r#"
+            0.000s PutNic
+            0.100s GetNic
+            0.100s DeleteNic
+            Refused("no permission")
+        "#]],
+    );
+    check(
+        false,
+        &all(&[
+            Heard::NotReady(secs(1)),
+            Heard::Absent("none"),
+            Heard::Refused("full"),
+            Heard::Absent("none"),
+        ]),
+        expect![[r#"
+            0.000s PutNic
+            1.000s GetNic
+            1.000s PutNic
+            1.000s DeleteNic
+            Refused("full")
+        "#]],
+    );
+}
+
 #[test]
 fn nothing_is_put_after_its_end_was_asked_for() {
     check(
@@ -469,8 +515,32 @@ fn nothing_is_put_if_its_end_was_asked_for_during_a_pause() {
     assert_eq!(creation.asks(true), Some(Outcome::Destroyed { put: false }));
 }
 
+/// Whether there may be a network interface that nobody has asked to be deleted.
+struct Nic(bool);
+
+impl Nic {
+    fn of(sent_before: bool) -> Nic {
+        Nic(sent_before)
+    }
+
+    fn asked(&mut self, ask: Ask, heard: &H) {
+        match (ask, heard) {
+            (Ask::PutNic, Heard::Refused(_) | Heard::Absent(_)) => {}
+            (Ask::PutNic, _) => self.0 = true,
+            (Ask::DeleteNic, _) => self.0 = false,
+            _ => {}
+        }
+    }
+
+    /// Facts A3: no refused create leaves one behind.
+    fn judge(&self, end: &Next<&'static str>, what: &str) {
+        let is_refused = matches!(end, Next::Done(Outcome::Refused(_)));
+        assert!(!(is_refused && self.0), "{what}: an interface is left");
+    }
+}
+
 #[test]
-fn every_sequence_of_answers_ends() {
+fn every_sequence_of_answers_ends_and_no_refused_one_leaves_an_interface() {
     let answers: [H; 7] = [
         Heard::Fine,
         Heard::Doubtful("500"),
@@ -485,13 +555,16 @@ fn every_sequence_of_answers_ends() {
         for sent_before in [false, true] {
             let (mut creation, mut next) = Creation::begin(sent_before, 1, Time::ZERO);
             let mut asked = 0;
-            while let Next::Ask(_, at) = next {
+            let mut nic = Nic::of(sent_before);
+            while let Next::Ask(ask, at) = next {
                 let _ = creation.asks(false);
                 let which = cycle / answers.len().pow(asked % 3) % answers.len();
+                nic.asked(ask, &answers[which]);
                 next = creation.heard(answers[which].clone(), false, at);
                 asked += 1;
                 assert!(asked < 500, "cycle {cycle}");
             }
+            nic.judge(&next, &format!("cycle {cycle}"));
         }
     }
     // A fixed generator: each seed is one life.
@@ -499,23 +572,26 @@ fn every_sequence_of_answers_ends() {
         let mut luck = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let (mut creation, mut next) = Creation::begin(seed % 2 == 0, 1, Time::ZERO);
         let mut asked = 0;
+        let mut nic = Nic::of(seed % 2 == 0);
         let mut puts_after_destroy = 0;
         while let Next::Ask(ask, at) = next {
             luck = luck
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
             let heard = answers[(luck >> 33) as usize % answers.len()].clone();
-            let destroyed = asked > 4;
+            let destroyed = asked > 4 + seed % 7;
             if creation.asks(destroyed).is_some() {
                 break;
             }
             if destroyed && ask.makes() {
                 puts_after_destroy += 1;
             }
+            nic.asked(ask, &heard);
             next = creation.heard(heard, destroyed, at);
             asked += 1;
             assert!(asked < 200, "seed {seed}");
         }
+        nic.judge(&next, &format!("seed {seed}"));
         assert_eq!(puts_after_destroy, 0, "seed {seed}");
     }
 }

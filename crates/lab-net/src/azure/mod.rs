@@ -177,6 +177,18 @@ impl AzureApi {
         }
     }
 
+    /// Somebody changes a VM, and that fails: Azure calls the VM failed, whose machine goes on as it did
+    /// (learn.microsoft.com/azure/virtual-machines/states-billing).
+    pub fn fail_update(&self, vm: &str, code: &str, message: &str) {
+        if let Some(vm) = self.account().vms.get_mut(&vm.to_ascii_lowercase()) {
+            vm.runs_failed = vm.world.is_some();
+            vm.state = things::State::Failed {
+                code: code.to_owned(),
+                message: message.to_owned(),
+            };
+        }
+    }
+
     /// How many requests were cut off and are carried out later.
     pub fn n_late(&self) -> usize {
         self.account().n_late()

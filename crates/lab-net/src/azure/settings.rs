@@ -150,6 +150,9 @@ pub struct AzureSettings {
     pub mistaken_rate: f64,
     /// Creates of these sizes are accepted and fail, and the VM runs all the same: code and message.
     pub failing_but_running: BTreeMap<String, (String, String)>,
+    /// The power state that instance views give of every VM, instead of its own; `Some(None)`: none, as Azure does at times
+    /// (learn.microsoft.com/azure/virtual-machines/states-billing).
+    pub power_state: Option<Option<String>>,
     /// Whether answers name no operation, so that the resource itself must be asked.
     pub no_operations: bool,
     /// Whether operations and instance views give no reason for a failure.
@@ -211,6 +214,7 @@ impl Default for AzureSettings {
             late_rate: 0.0,
             mistaken_rate: 0.0,
             failing_but_running: BTreeMap::new(),
+            power_state: None,
             no_operations: false,
             no_reasons: false,
             delete_fails: None,

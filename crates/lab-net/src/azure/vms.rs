@@ -497,24 +497,25 @@ impl Account {
     ) -> Result<Value, Refusal> {
         self.get_vm(name, world, now)?;
         let vm = &self.vms[&name.to_ascii_lowercase()];
-        let statuses = match &vm.state {
-            State::Failed { .. } if self.settings.no_reasons => json!([
-                {"code": "ProvisioningState/failed", "level": "Error", "displayStatus": "Provisioning failed"},
-            ]),
-            State::Failed { code, message } => {
-                let mut statuses = vec![json!(
-                    {"code": format!("ProvisioningState/failed/{code}"), "level": "Error", "displayStatus": "Provisioning failed", "message": message}
-                )];
-                if vm.runs_failed {
-                    statuses.push(json!({"code": "PowerState/running", "level": "Info", "displayStatus": "VM running"}));
-                }
-                Value::Array(statuses)
+        let provisioning = match &vm.state {
+            State::Failed { .. } if self.settings.no_reasons => json!(
+                {"code": "ProvisioningState/failed", "level": "Error", "displayStatus": "Provisioning failed"}
+            ),
+            State::Failed { code, message } => json!(
+                {"code": format!("ProvisioningState/failed/{code}"), "level": "Error", "displayStatus": "Provisioning failed", "message": message}
+            ),
+            state => {
+                json!({"code": format!("ProvisioningState/{}", state.word().to_lowercase()), "level": "Info"})
             }
-            state => json!([
-                {"code": format!("ProvisioningState/{}", state.word().to_lowercase()), "level": "Info"},
-                {"code": "PowerState/running", "level": "Info", "displayStatus": "VM running"},
-            ]),
         };
+        // What failed before it had a machine has no power state.
+        let has_power = !matches!(vm.state, State::Failed { .. }) || vm.runs_failed;
+        let own = has_power.then(|| "running".to_owned());
+        let power = self.settings.power_state.clone().unwrap_or(own);
+        let power = power.map(|state| {
+            json!({"code": format!("PowerState/{state}"), "level": "Info", "displayStatus": format!("VM {state}")})
+        });
+        let statuses: Vec<Value> = [provisioning].into_iter().chain(power).collect();
         Ok(json!({"computerName": vm.name, "statuses": statuses}))
     }
 
