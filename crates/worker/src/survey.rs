@@ -1,6 +1,6 @@
 //! What a list of the cloud means: who is there, who is new, who is gone.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use dispatch_model::{InstanceId, InstanceType, RunnerState, Time, WorkerId};
 
@@ -103,12 +103,30 @@ impl Pool {
             Some(image) => (self.types).get(&InstanceType::name_with_image(name, image)),
             None => self.types.get(name),
         });
-        let configured = configured.cloned();
+        let instance_type = match configured {
+            Some(configured) => Ok(configured.clone()),
+            None => Err(self.likely_price(name, &listed.provider_type)),
+        };
         let id = self.next_worker_id();
-        let worker = Worker::adopted(id, &listed, configured, &mut self.desk);
+        let worker = Worker::adopted(id, &listed, instance_type, &mut self.desk);
         self.by_instance.insert(listed.id.clone(), id);
         self.insert(worker);
         self.with_worker(id, WorkerEvent::Listed { listed, asked_at });
+    }
+
+    /// What an instance costs whose type, or its image, is no longer configured, by what is: it counts for the spending
+    /// limit as long as it is there.
+    fn likely_price(&self, name: Option<&str>, provider_type: &str) -> Option<f64> {
+        let of_its_name = name.and_then(|name| self.types.get(name));
+        let of_its_provider_type = || {
+            let like_it = |one: &&Arc<InstanceType>| one.provider_type == provider_type;
+            let dearest =
+                |a: &&Arc<InstanceType>, b: &&Arc<InstanceType>| a.price.total_cmp(&b.price);
+            self.types.values().filter(like_it).max_by(dearest)
+        };
+        of_its_name
+            .or_else(of_its_provider_type)
+            .map(|one| one.price)
     }
 
     /// The cloud lists it no more: whatever ran on it has ended.

@@ -128,11 +128,12 @@ impl Worker {
         }
     }
 
-    /// An instance that was found. Its tags may be blank or odd: that concerns this one alone.
+    /// An instance that was found. Its tags may be blank or odd: that concerns this one alone. If its type is not
+    /// configured, what it is likely to cost.
     pub(crate) fn adopted(
         id: WorkerId,
         listed: &ListedInstance,
-        configured: Option<Arc<InstanceType>>,
+        instance_type: Result<Arc<InstanceType>, Option<f64>>,
         desk: &mut Desk,
     ) -> Worker {
         let settings = &desk.settings;
@@ -143,21 +144,31 @@ impl Worker {
         let image_tag = Tag::Image.read(&listed.tags, settings);
         let user_tag = Tag::RunnerUser.read(&listed.tags, settings);
         let runner_user = user_tag.and_then(UserName::parse);
-        let type_known = configured.is_some();
+        let type_known = instance_type.is_ok();
         let idle_behavior = match (behavior, type_known) {
             (Some(IdleBehavior::Hold), _) => IdleBehavior::Hold,
             (_, false) => IdleBehavior::Drain,
             (behavior, true) => behavior.unwrap_or_default(),
         };
-        let remark = match (type_tag, behavior_tag) {
-            (None, _) => Some("it has no tag that names its type".to_owned()),
-            (Some(name), _) if !type_known => Some(match image_tag {
-                Some(image) => format!(
-                    "its type {name} with the image {image} is no longer configured (InstanceTypes, AllowedImages)"
-                ),
-                None => format!("its type {name} is no longer configured"),
-            }),
-            (_, Some(text)) if behavior.is_none() => Some(format!(
+        let counts_as = |likely_price: &Option<f64>| match likely_price {
+            Some(price) => format!("counts ${price:.3} an hour"),
+            None => "what it costs is not known".to_owned(),
+        };
+        let remark = match (&instance_type, type_tag, behavior_tag) {
+            (Err(likely_price), None, _) => Some(format!(
+                "it has no tag that names its type; {}",
+                counts_as(likely_price)
+            )),
+            (Err(likely_price), Some(name), _) => {
+                let image = image_tag.map(|image| format!(" with the image {image}"));
+                let keys = image_tag.map_or("", |_| " (InstanceTypes, AllowedImages)");
+                Some(format!(
+                    "its type {name}{} is no longer configured{keys}; {}",
+                    image.unwrap_or_default(),
+                    counts_as(likely_price)
+                ))
+            }
+            (_, _, Some(text)) if behavior.is_none() => Some(format!(
                 "its idle behavior {text:?} is none of run, hold, drain"
             )),
             _ if user_tag.is_some() && runner_user.is_none() => Some(
@@ -165,11 +176,12 @@ impl Worker {
             ),
             _ => None,
         };
-        let instance_type = configured.unwrap_or_else(|| {
+        let instance_type = instance_type.unwrap_or_else(|likely_price| {
             Arc::new(unconfigured(
                 type_tag.unwrap_or_default(),
                 image_tag,
                 &listed.provider_type,
+                likely_price.unwrap_or_default(),
             ))
         });
         let mut worker = Worker {
@@ -461,7 +473,7 @@ impl Worker {
 }
 
 /// All that is known of a type that is no longer configured: it has room for nothing.
-fn unconfigured(name: &str, image: Option<&str>, provider_type: &str) -> InstanceType {
+fn unconfigured(name: &str, image: Option<&str>, provider_type: &str, price: f64) -> InstanceType {
     let without_image = InstanceType {
         name: name.into(),
         provider_type: provider_type.to_owned(),
@@ -470,7 +482,7 @@ fn unconfigured(name: &str, image: Option<&str>, provider_type: &str) -> Instanc
         ram_bytes: 0,
         included_scratch_bytes: 0,
         added_scratch_bytes: 0,
-        price: 0.0,
+        price,
         preemptible: false,
         gpu: Default::default(),
     };

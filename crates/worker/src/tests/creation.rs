@@ -322,6 +322,30 @@ fn the_spending_limit_counts_orders_and_shutdowns_and_says_what_is_spent() {
 }
 
 #[test]
+fn what_is_found_counts_for_the_spending_limit_though_its_type_or_image_is_configured_no_more() {
+    check_with(
+        Script::with(|settings| settings.max_price_per_hour = Some(0.45)),
+        "
+        0    listed i-1:small:-:image=gone i-2:renamed:-:provider-type=m.small i-3:-:-:provider-type=m.big
+        0    create small
+        0    create small
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:-:image=gone i-2:renamed:-:provider-type=m.small i-3:-:-:provider-type=m.big
+                w1 adopted, drain: its type small with the image gone is no longer configured (InstanceTypes, AllowedImages); counts $0.100 an hour
+                w2 adopted, drain: its type renamed is no longer configured; counts $0.100 an hour
+                w3 adopted, drain: it has no tag that names its type; counts $0.100 an hour
+                surveyed 3
+            0.000s create small
+                hold any: spending-limit
+              > create w4 small
+            0.000s create small
+                create small refused: spending-limit: all instances cost $0.400 an hour; MaxPricePerHour is 0.45
+        "#]],
+    );
+}
+
+#[test]
 fn a_type_that_costs_more_than_the_spending_limit_by_itself_is_held_and_told_of_at_once() {
     let with_limit = |limit| {
         let mut settings = settings();

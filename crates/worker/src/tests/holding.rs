@@ -20,9 +20,9 @@ fn a_restart_finds_hold_drain_and_types_that_are_gone() {
             0.000s listed i-1:small:10.0.0.1:behavior=hold:secret=k i-2:small:10.0.0.2:behavior=drain i-3:gone:10.0.0.3 i-4:gone:10.0.0.4:behavior=hold i-5:-:- i-6:small:10.0.0.6:behavior=odd i-7:small:10.0.0.7:set=other
                 w1 adopted, hold
                 w2 adopted, drain
-                w3 adopted, drain: its type gone is no longer configured
-                w4 adopted, hold: its type gone is no longer configured
-                w5 adopted, drain: it has no tag that names its type
+                w3 adopted, drain: its type gone is no longer configured; what it costs is not known
+                w4 adopted, hold: its type gone is no longer configured; what it costs is not known
+                w5 adopted, drain: it has no tag that names its type; what it costs is not known
                 w6 adopted, run: its idle behavior "odd" is none of run, hold, drain
                 i-7 ignored: it does not carry our InstanceSetID
                 surveyed 6

@@ -42,8 +42,8 @@ fn an_instance_is_found_with_the_image_of_its_tag_and_drained_if_that_is_not_all
             0.000s listed i-1:small:10.0.0.1:image=rocky i-2:small:10.0.0.2 i-3:small:10.0.0.3:image=gone i-4:gone:10.0.0.4:image=rocky
                 w1 adopted, run
                 w2 adopted, run
-                w3 adopted, drain: its type small with the image gone is no longer configured (InstanceTypes, AllowedImages)
-                w4 adopted, drain: its type gone with the image rocky is no longer configured (InstanceTypes, AllowedImages)
+                w3 adopted, drain: its type small with the image gone is no longer configured (InstanceTypes, AllowedImages); counts $0.100 an hour
+                w4 adopted, drain: its type gone with the image rocky is no longer configured (InstanceTypes, AllowedImages); what it costs is not known
                 surveyed 4
               > attach w1 10.0.0.1 without secret
               > probe w1 boot deploy list:Always

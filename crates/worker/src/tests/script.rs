@@ -507,7 +507,7 @@ fn cloud_failure(word: &str) -> Failure {
     failure(class, word)
 }
 
-/// `id:type:address[:tag=value…]`; "-" leaves out.
+/// `id:type:address[:tag=value…][:provider-type=m.big]`; "-" leaves out.
 fn listed(word: &str) -> ListedInstance {
     let mut parts = word.split(':');
     let id = parts.next().unwrap().into();
@@ -520,9 +520,14 @@ fn listed(word: &str) -> ListedInstance {
     if name != "-" {
         tags.insert("PInstanceType".to_owned(), name.to_owned());
     }
+    let mut provider_type = format!("m.{name}");
     for part in parts {
         let (tag, value) = part.split_once('=').unwrap();
         let key = match tag {
+            "provider-type" => {
+                provider_type = value.to_owned();
+                continue;
+            }
             "behavior" => "PIdleBehavior",
             "secret" => "PInstanceSecret",
             "set" => "PInstanceSetID",
@@ -536,7 +541,7 @@ fn listed(word: &str) -> ListedInstance {
     ListedInstance {
         id,
         address,
-        provider_type: format!("m.{name}"),
+        provider_type,
         tags,
     }
 }
