@@ -9,6 +9,7 @@ mod links;
 mod manifests;
 mod purity;
 mod sources;
+mod tables;
 
 use anyhow::{Result, bail};
 
@@ -74,6 +75,7 @@ pub(crate) fn check(strictness: Lessons) -> Result<()> {
         ("links", links::check(&files)),
         ("book", book::check(&files)),
         ("errors", errors::check(&files)),
+        ("tables", tables::check(&files)),
     ];
     let mut n_problems = 0;
     for (name, problems) in checks {

@@ -65,13 +65,17 @@ impl Command {
             return self.serve(&Term::without_lock(), &stopping).await.map(drop);
         };
         metrics.dispatch_lock(LockState::Waiting);
-        let keeper = Keeper::start(lock, Timing::USUAL);
+        let keeper = Keeper::start(lock, Timing::USUAL)
+            .map_err(|error| StartError::Runtime(error.to_string()))?;
         let mut standing = keeper.standing();
         let mut last = None;
         let outcome = loop {
             let term = tokio::select! {
                 () = stopped(&mut stopping) => break Ok(()),
-                term = self.next_term(&mut standing) => term,
+                term = self.next_term(&mut standing) => match term {
+                    Ok(term) => term,
+                    Err(error) => break Err(error),
+                },
             };
             last = Some(term.clone());
             match self.serve(&term, &stopping).await {
@@ -82,7 +86,10 @@ impl Command {
                     self.forget();
                 }
                 // Something may still act: the lock goes with this process, not before.
-                Err(error @ StartError::NotCutOff(_)) => return Err(error),
+                Err(error @ StartError::NotCutOff(_)) => {
+                    keeper.keep_until_the_end();
+                    return Err(error);
+                }
                 Err(error) => break Err(error),
             }
         };
@@ -94,7 +101,10 @@ impl Command {
     }
 
     /// Waits for the lock, and then until one may look about. Says meanwhile what it waits for.
-    async fn next_term(&self, standing: &mut watch::Receiver<Standing>) -> Term {
+    async fn next_term(
+        &self,
+        standing: &mut watch::Receiver<Standing>,
+    ) -> Result<Term, StartError> {
         loop {
             let now = standing.borrow_and_update().clone();
             let words = now.to_string();
@@ -103,7 +113,7 @@ impl Command {
                 tokio::select! {
                     biased;
                     _ = term.over() => {}
-                    () = sleep_until(term.surveys_at()) => return term.clone(),
+                    () = sleep_until(term.surveys_at()) => return Ok(term.clone()),
                 }
             } else {
                 let well = matches!(now, Standing::Trying | Standing::Behind(_));
@@ -113,12 +123,7 @@ impl Command {
                 }
             }
             if standing.changed().await.is_err() {
-                // The keeper has died; the daemon's end is asked for elsewhere, or never comes.
-                self.stand_aside(
-                    "the keeper of the dispatchers' lock has died".to_owned(),
-                    false,
-                );
-                std::future::pending().await
+                return Err(StartError::KeeperDied);
             }
         }
     }

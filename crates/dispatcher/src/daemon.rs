@@ -77,6 +77,8 @@ pub enum StartError {
         "the dispatchers' lock is lost, and what was under way could not be cut off within {0} ms: ending at once"
     )]
     NotCutOff(u128),
+    #[error("the keeper of the dispatchers' lock has died")]
+    KeeperDied,
     #[error("cannot wait for signals: {0}")]
     Signals(#[from] io::Error),
     #[error("the dispatcher's loop ended unexpectedly: {0}")]

@@ -1,11 +1,11 @@
 //! Takes the lock, watches it while it is held, and tells how things stand. Obeys the machine.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, thread, time::Duration};
 
 use dispatch_model::Time;
 use tokio::{
+    runtime::Builder,
     sync::{oneshot, watch},
-    task::JoinHandle,
     time::{Instant, sleep_until, timeout, timeout_at},
 };
 
@@ -54,25 +54,22 @@ impl fmt::Display for Standing {
     }
 }
 
-/// Keeps the lock, in a task of its own. Dropping it gives the lock up without a word.
+/// Keeps the lock, in a thread of its own, so that nothing keeps its questions waiting. Dropping it gives the lock back.
 #[derive(Debug)]
 pub struct Keeper {
     standing: watch::Receiver<Standing>,
     release: Option<oneshot::Sender<()>>,
-    task: JoinHandle<()>,
-}
-
-impl Drop for Keeper {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// Closed when the thread has ended.
+    ended: oneshot::Receiver<()>,
 }
 
 impl Keeper {
-    /// Begins to try, inside a tokio runtime that must not be kept busy by anything else.
-    pub fn start(settings: Settings, timing: Timing) -> Keeper {
+    /// Begins to try.
+    pub fn start(settings: Settings, timing: Timing) -> io::Result<Keeper> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
         let (sender, standing) = watch::channel(Standing::Trying);
         let (release, released) = oneshot::channel();
+        let (end, ended) = oneshot::channel();
         let work = Work {
             settings,
             timing,
@@ -81,11 +78,18 @@ impl Keeper {
             standing: sender,
             terms: 0,
         };
-        Keeper {
+        let keep = move || {
+            let _end: oneshot::Sender<()> = end;
+            runtime.block_on(work.run(released));
+        };
+        thread::Builder::new()
+            .name("dispatch-lock".into())
+            .spawn(keep)?;
+        Ok(Keeper {
             standing,
             release: Some(release),
-            task: tokio::spawn(work.run(released)),
-        }
+            ended,
+        })
     }
 
     /// How things stand, from now on.
@@ -100,7 +104,12 @@ impl Keeper {
             // It has ended by itself: then nothing is held.
             let _ = release.send(());
         }
-        let _ = timeout(RELEASE_WITHIN * 2, &mut self.task).await;
+        let _ = timeout(RELEASE_WITHIN * 2, &mut self.ended).await;
+    }
+
+    /// Nobody can have the lock before this process has ended: something of it may still act.
+    pub fn keep_until_the_end(self) {
+        std::mem::forget(self);
     }
 }
 

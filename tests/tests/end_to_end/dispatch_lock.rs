@@ -38,7 +38,7 @@ fn keeper(postgres: &Postgres, name: &str, more: &[(&str, &str)]) -> Keeper {
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     let settings = Settings::from_connection(&keys, name).expect("good settings");
-    Keeper::start(settings.expect("some settings"), QUICK)
+    Keeper::start(settings.expect("some settings"), QUICK).expect("a thread")
 }
 
 async fn holds_it(keeper: &Keeper) -> Term {

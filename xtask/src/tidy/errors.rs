@@ -1,5 +1,5 @@
 //! The page of errors has every error of the product that has a type, every one that its programs end with, and no other:
-//! `docs/errors.md`. What the lock says while it waits is held against the page from the page's side alone.
+//! `docs/errors.md`. What the lock says has no types: it is held against its section by its words.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +12,13 @@ const BEGINNINGS: [&str; 3] = ["#[error(", "bail!(", "anyhow!("];
 /// Whose words are told as they come: the session's, the keeper's.
 const LOCK: [&str; 2] = ["crates/lock/src/", "crates/dispatcher/src/command.rs"];
 const LOCK_SECTION: &str = "## The lock";
+/// Where every sentence is told to operators, but these.
+const LOCK_TELLS: [&str; 4] = ["keeper.rs", "connect.rs", "session.rs", "term.rs"];
+const ALL_IS_WELL: [&str; 3] = [
+    "tries to take the dispatchers' lock",
+    "holds the dispatchers' lock",
+    "the lock was given back",
+];
 /// Said by a library, and met by nearly everybody.
 const THE_LIBRARYS: [&str; 1] = ["server does not support TLS"];
 /// Crates whose errors no operator sees.
@@ -31,13 +38,75 @@ pub(super) fn check(files: &[SourceFile]) -> Vec<Problem> {
             messages.insert(message, &*file.path);
         }
     }
-    let lock: String = files
+    let of_the_lock: Vec<&SourceFile> = files
         .iter()
         .filter(|file| is_product(&file.path))
         .filter(|file| LOCK.iter().any(|place| file.path.starts_with(place)))
-        .map(|file| joined(&file.text))
         .collect();
-    compare(&messages, &lock, &page.text)
+    let lock: String = of_the_lock.iter().map(|file| joined(&file.text)).collect();
+    let mut problems = compare(&messages, &lock, &page.text);
+    for file in of_the_lock {
+        let name = file.path.strip_prefix(LOCK[0]).unwrap_or_default();
+        if LOCK_TELLS.contains(&name) {
+            problems.extend(untold(&file.path, &file.text, &page.text));
+        }
+    }
+    problems
+}
+
+/// Sentences of the lock that have no row.
+fn untold(path: &str, text: &str, page: &str) -> Vec<Problem> {
+    let section = page.split("\n## ").find(|section| {
+        let title = LOCK_SECTION.trim_start_matches("## ");
+        section.lines().next() == Some(title)
+    });
+    let section = section.unwrap_or_default().replace('`', "");
+    let missing = sentences(text).into_iter().filter(|sentence| {
+        !ALL_IS_WELL.contains(&&**sentence) && !section.lines().any(|row| says(row, sentence))
+    });
+    missing
+        .map(|sentence| {
+            let words = format!("{sentence:?} has no row in {PAGE}, {LOCK_SECTION:?}");
+            Problem::new(path, words)
+        })
+        .collect()
+}
+
+/// The literals that are sentences of ours: a few words, and no SQL.
+fn sentences(text: &str) -> Vec<String> {
+    const WORDS_MIN: usize = 4;
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let lines = code
+        .split_inclusive('\n')
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code: String = lines.collect();
+    let mut rest = &*code;
+    let mut found = vec![];
+    while let Some((_, after)) = rest.split_once('"') {
+        let sentence = shown(&literal(after));
+        let words = sentence.split(' ').filter(|word| {
+            word.len() > 1
+                && word
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || "'’,;.".contains(c))
+        });
+        if words.count() >= WORDS_MIN && !sentence.contains("SELECT") {
+            found.push(sentence);
+        }
+        rest = after_literal(after);
+    }
+    found
+}
+
+/// What follows a string literal.
+fn after_literal(rest: &str) -> &str {
+    let mut escaped = false;
+    let end = rest.find(|c| {
+        let is_end = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        is_end
+    });
+    end.map_or("", |end| &rest[end + 1..])
 }
 
 /// With string literals in one line each, as they are shown.
@@ -204,6 +273,17 @@ mod tests {
             messages_of(source),
             ["… has no token: set one", "no answer"]
         );
+    }
+
+    #[test]
+    fn a_sentence_of_the_lock_without_a_row_is_found() {
+        let source = "//! \"No sentence this is one\n\"SELECT a lock of some kind\";\nerr(\"its name has \\\"no\\\" address in {place}\");\n\
+                      say(\"holds the dispatchers' lock\", \"a b\");\n#[cfg(test)]\n\"this is only said by tests\"";
+        let page = "# Errors\n\n## The lock\n\n| `… its name has \"no\" address in …` | x | y |\n\n## Other\n";
+        assert_eq!(untold("a.rs", source, page), []);
+        let page = page.replace("address", "abode");
+        let found = untold("a.rs", source, &page);
+        assert_eq!(found.len(), 1, "{found:?}");
     }
 
     #[test]
