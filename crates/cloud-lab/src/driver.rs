@@ -18,6 +18,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Longer than any caller's deadline, for callers who have none.
 const ANSWER_WITHIN: Duration = Duration::from_secs(900);
+/// What was sent and not acknowledged for so long is thrown away: after that another dispatcher may act.
+const UNACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The driver `lab`: for demonstrations, measurements and tests.
 #[derive(Clone, Copy, Default, Debug)]
@@ -45,6 +47,7 @@ impl Driver for LabDriver {
             .no_proxy()
             .connect_timeout(CONNECT_WITHIN)
             .timeout(ANSWER_WITHIN)
+            .tcp_user_timeout(UNACKNOWLEDGED_WITHIN)
             .build()
             .map_err(|error| refused(error.to_string()))?;
         Ok(Arc::new(LabSet {

@@ -50,14 +50,15 @@ impl Overseer {
         (self.0.lock().unwrap_or_else(PoisonError::into_inner)).len()
     }
 
-    /// An entrance to this service for this daemon: where it is.
-    pub(crate) async fn entrance(
+    /// Makes this door an entrance to this service for this daemon: where it is.
+    pub(crate) fn entrance(
         &self,
         by: usize,
+        door: std::net::TcpListener,
         service: SocketAddr,
         tasks: &mut JoinSet<()>,
     ) -> anyhow::Result<SocketAddr> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::from_std(door)?;
         let address = listener.local_addr()?;
         let overseer = self.clone();
         tasks.spawn(async move {

@@ -22,7 +22,7 @@ use crate::{
     say,
     sessions::Sessions,
     verdict::{WITHOUT_ONE_MAX, judge},
-    wires::Wires,
+    wires::{To, Wires},
 };
 
 /// Two daemons and a PostgreSQL that is stopped, restarted and cut off.
@@ -40,6 +40,8 @@ pub(crate) struct Arguments {
 enum Blow {
     /// The line between holder and database is cut without a word, and mended later.
     Cut,
+    /// All lines of the holder but those to instances are cut, with calls under way, and mended later.
+    Partition,
     /// The holder's backend is ended.
     Backend,
     /// The database is stopped for a while.
@@ -56,8 +58,9 @@ enum Blow {
     Terminate,
 }
 
-const ALL: [Blow; 8] = [
+const ALL: [Blow; 9] = [
     Blow::Cut,
+    Blow::Partition,
     Blow::Backend,
     Blow::Stop,
     Blow::Restart,
@@ -126,7 +129,7 @@ impl Stage {
             let mut config = lab.config_yaml().to_owned();
             for url in [lab.api_url(), lab.cloud_url()] {
                 let service = url.trim_start_matches("http://").parse()?;
-                let entrance = overseer.entrance(by, service, &mut tasks).await?;
+                let entrance = overseer.entrance(by, wires.door(by)?, service, &mut tasks)?;
                 config = config.replace(url, &format!("http://{entrance}"));
             }
             let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
@@ -135,7 +138,7 @@ impl Stage {
             config = config.replace("@RUNNER@", runner);
             config.push_str(&format!(
                 "    PostgreSQL:\n      Connection: {{host: {}, port: \"{}\", user: postgres, dbname: postgres, sslmode: disable}}\n",
-                Wires::database(by),
+                Wires::there(by, To::Database),
                 postgres.port()
             ));
             let name = format!("daemon-{by}");
@@ -260,10 +263,19 @@ impl Stage {
         self.lab.world(|world, _| world.dispatcher_restarted());
         match blow {
             Blow::Cut => {
-                self.wires.cut(holder).await?;
+                self.wires.cut(holder, To::Database).await?;
                 let cut_for = self.millis(5_000..22_000);
                 sleep(cut_for).await;
-                self.wires.mend(holder).await
+                self.wires.mend(holder, To::Database).await
+            }
+            Blow::Partition => {
+                self.wires.cut(holder, To::Services).await?;
+                self.wires.cut(holder, To::Database).await?;
+                let cut_for = self.millis(12_000..22_000);
+                sleep(cut_for).await;
+                // What was held back arrives first, if it does.
+                self.wires.mend(holder, To::Services).await?;
+                self.wires.mend(holder, To::Database).await
             }
             Blow::Backend => {
                 if !self.postgres.kill_the_holder().await? {
