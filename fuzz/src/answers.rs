@@ -11,13 +11,32 @@ use tokio::{
 /// What is answered: status and body.
 pub(crate) type Answer = (u16, Vec<u8>);
 
+/// What is answered, with headers.
+#[derive(Clone, Default)]
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    /// Lines without their ends.
+    pub(crate) headers: Vec<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl From<Answer> for Told {
+    fn from((status, body): Answer) -> Told {
+        Told {
+            status,
+            headers: vec![],
+            body,
+        }
+    }
+}
+
 /// A request may take so long to arrive.
 const WITHIN: Duration = Duration::from_secs(10);
 /// No request is longer.
 const LONGEST: usize = 1 << 20;
 
 /// Serves on this thread's runtime until that ends. `answer` is given the request's head and body.
-pub(crate) async fn serve(answer: impl Fn(&str, &str) -> Answer + 'static) -> SocketAddr {
+pub(crate) async fn serve<T: Into<Told>>(answer: impl Fn(&str, &str) -> T + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let answer = Rc::new(answer);
@@ -33,7 +52,10 @@ pub(crate) async fn serve(answer: impl Fn(&str, &str) -> Answer + 'static) -> So
     address
 }
 
-async fn one(mut stream: TcpStream, answer: &impl Fn(&str, &str) -> Answer) -> std::io::Result<()> {
+async fn one<T: Into<Told>>(
+    mut stream: TcpStream,
+    answer: &impl Fn(&str, &str) -> T,
+) -> std::io::Result<()> {
     let mut request = vec![];
     let (head, body) = loop {
         if stream.read_buf(&mut request).await? == 0 || request.len() > LONGEST {
@@ -47,9 +69,14 @@ async fn one(mut stream: TcpStream, answer: &impl Fn(&str, &str) -> Answer) -> s
             break (head.to_owned(), body.to_owned());
         }
     };
-    let (status, body) = answer(&head, &body);
+    let Told {
+        status,
+        headers,
+        body,
+    } = answer(&head, &body).into();
+    let headers: String = headers.iter().flat_map(|line| [line, "\r\n"]).collect();
     let head = format!(
-        "HTTP/1.1 {status} Fuzz\r\nContent-Length: {}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 {status} Fuzz\r\n{headers}Content-Length: {}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

@@ -57,24 +57,8 @@ impl AzureDriver {
         }
     }
 
-    /// For fuzzing: everything at one place.
-    pub fn at_one_place(url: &str) -> AzureDriver {
-        let place = Some(url.to_owned());
-        AzureDriver {
-            overrides: Overrides {
-                authority: place.clone(),
-                arm: place.clone(),
-                metadata: place,
-            },
-            ages: Ages::IN_LIFE,
-            scale: 1,
-            odd_scale: None,
-        }
-    }
-
-    /// For tests: everything at one place, and all waits so many times shorter than in life.
-    #[cfg(all(test, feature = "cloud-tests"))]
-    pub(crate) fn at(url: &str, scale: u32) -> AzureDriver {
+    /// For tests and fuzzing: everything at one place, and all waits so many times shorter than in life.
+    pub fn at(url: &str, scale: u32) -> AzureDriver {
         let place = Some(url.to_owned());
         AzureDriver {
             overrides: Overrides {

@@ -1,6 +1,10 @@
-//! Sizes, durations and addresses, as operators write them.
+//! Sizes, durations, addresses, the keys of a database and the private key, as operators write them.
+
+use std::collections::BTreeMap;
 
 use dispatch_config::{Address, duration, size};
+use dispatch_lock::Settings;
+use dispatch_ssh_executor::PrivateKey;
 
 use super::Target;
 
@@ -16,8 +20,24 @@ impl Target for Values {
 
     fn words(&self) -> &'static [&'static str] {
         &[
-            "KiB", "GB", "E", "h", "ms", "µs", "1h30m", "https://", ":9006", "[::1]", "@", ".",
+            "KiB",
+            "GB",
+            "E",
+            "h",
+            "ms",
+            "µs",
+            "1h30m",
+            "https://",
+            ":9006",
+            "[::1]",
+            "@",
+            ".",
             "e99",
+            "host=",
+            "sslmode=",
+            "port=5432,",
+            "-----BEGIN EC PRIVATE KEY-----",
+            "-----END OPENSSH PRIVATE KEY-----",
         ]
     }
 
@@ -45,6 +65,19 @@ impl Target for Values {
             {
                 return Err("an error without words".into());
             }
+        }
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        let keys: BTreeMap<String, String> = pairs
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        if let Ok(Some(_)) = Settings::from_connection(&keys, "fuzz") {
+            self.understood += 1;
+        }
+        if let Ok(key) = PrivateKey::parse(&text) {
+            if !key.public_line().starts_with(key.algorithm()) {
+                return Err(format!("a strange public key: {}", key.public_line()));
+            }
+            self.understood += 1;
         }
         Ok(())
     }
