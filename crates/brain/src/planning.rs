@@ -4,7 +4,7 @@
 //! therefore holds until the queue hears something, the pool's revision grows, or the time comes at which it said to
 //! plan again. With hundreds of idle instances, whose probes are answered all day, that is nearly always.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use dispatch_container_queue as queue;
 use dispatch_model::{ContainerId, InstanceTypeName, Now, Time, WorkerId};
@@ -169,8 +169,13 @@ impl Brain {
             });
             self.tell_queue(queue::Event::Unlock(container.clone()), now);
         }
+        let mut begun = BTreeSet::new();
         for (container, worker) in &plan.start {
+            if begun.contains(worker) && self.is_full(*worker) {
+                continue;
+            }
             self.start(container, *worker, now);
+            begun.insert(*worker);
         }
         for container in &plan.lock {
             self.tell_queue(queue::Event::Lock(container.clone()), now);
@@ -199,6 +204,13 @@ impl Brain {
             self.plan_holds_at = None;
         }
         self.plan = Arc::new(plan);
+    }
+
+    /// What this plan has begun on a worker may have filled its tag of GPU devices, whose length the planner does not
+    /// know (facts K6): it takes no more, and the next plan finds those that are left another place.
+    fn is_full(&self, worker: WorkerId) -> bool {
+        let view = self.pool.snapshot().workers.get(&worker);
+        view.is_some_and(|view| !view.takes_work)
     }
 
     fn start(&mut self, container: &ContainerId, worker: WorkerId, now: Now) {

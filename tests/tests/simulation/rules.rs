@@ -36,6 +36,42 @@ fn those_of_higher_priority_run_first() {
 }
 
 #[test]
+fn sixteen_containers_take_turns_on_an_instance_whose_tag_of_gpu_devices_holds_seven() {
+    // Facts K6: a tag has 256 characters, and one that may get all devices that are left must still fit into it.
+    let with_gpus = |mut one: dispatch_lab::settings::InstanceType| {
+        one.gpus = 16;
+        one
+    };
+    let mut setup = small(4).with_types(vec![with_gpus(instance_type(16))]);
+    setup.brain.pool.max_instances = Some(1);
+    let mut sim = Sim::new(setup);
+    let one_gpu = json!({
+        "priority": 1,
+        "runtime_constraints": {
+            "vcpus": 1,
+            "ram": 1 << 29,
+            "gpu": {
+                "stack": "cuda",
+                "driver_version": "11.0",
+                "hardware_target": ["8.0"],
+                "device_count": 1,
+                "vram": 1 << 30,
+            },
+        },
+    });
+    // The instance is up and idle when all of them are planned at once.
+    let first = sim.submit(&one_gpu, 500);
+    until_state(&mut sim, &first, "Complete", 10_000);
+    for _ in 0..16 {
+        sim.submit(&one_gpu, 1_500);
+    }
+    sim.until("seven run", 5_000, |sim| {
+        sim.world().status().containers.get("Running") == Some(&7)
+    });
+    sim.finish(30_000);
+}
+
+#[test]
 fn a_held_instance_that_falls_silent_stays_until_it_is_released() {
     // Invariant 5: whoever holds an instance wants to look at it, above all when it is in trouble.
     let mut sim = Sim::new(small(2));
