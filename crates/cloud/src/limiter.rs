@@ -1,4 +1,4 @@
-//! The rate of calls to a cloud: bursts are allowed, and what matters most goes first.
+//! The rate of calls to a cloud: bursts are allowed, what matters most goes first, and nobody is passed over for ever.
 
 use std::{
     collections::BTreeMap,
@@ -8,15 +8,21 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-/// Who goes first when several wait. Instances that are to go cost money and may hold secrets; without a list nothing
-/// is known; creates come in numbers and can wait longest.
+/// Who goes first when several wait. Without a list nothing is known, not even that an instance is gone; those that are
+/// to go cost money and may hold secrets; creates come in numbers and can wait longest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Urgency {
-    Destroy,
+    /// One turn in two at most while others wait: with short intervals, lists alone could use up a low rate.
     List,
+    Destroy,
     SetTags,
     Create,
 }
+
+/// So many turns of others, lists left aside, these let pass: then one of them goes first. So of the turns that lists
+/// leave, one in five goes to tags and one in nine to creates, if they want it, and the rest to destroys, however many
+/// wait: a third of all turns at least.
+const PATIENCE: [(Urgency, u32); 2] = [(Urgency::Create, 8), (Urgency::SetTags, 4)];
 
 /// Lets calls through, so many a second and at most a second's worth at once (facts P10).
 #[derive(Debug)]
@@ -32,8 +38,57 @@ struct State {
     tokens: f64,
     filled_at: Instant,
     /// Those who wait, by urgency, then in the order of arrival. Only the first watches the clock.
-    waiting: BTreeMap<(Urgency, u64), Arc<Notify>>,
+    waiting: BTreeMap<Key, Arc<Notify>>,
     next_number: u64,
+    /// The last turn was a list's.
+    after_list: bool,
+    /// How many turns those of `PATIENCE` have let pass.
+    passed: BTreeMap<Urgency, u32>,
+}
+
+/// The urgency, and a number in the order of arrival.
+type Key = (Urgency, u64);
+
+impl State {
+    /// Whose turn is next.
+    fn next(&self) -> Option<Key> {
+        let list = self.first(Urgency::List);
+        if list.is_some() && !self.after_list {
+            return list;
+        }
+        let is_due = |(urgency, patience): &&(Urgency, u32)| {
+            self.passed.get(urgency).is_some_and(|n| n >= patience)
+        };
+        let mut due = PATIENCE.iter().filter(is_due);
+        due.find_map(|(urgency, _)| self.first(*urgency))
+            .or_else(|| self.first(Urgency::Destroy))
+            .or_else(|| self.first(Urgency::SetTags))
+            .or_else(|| self.first(Urgency::Create))
+            .or(list)
+    }
+
+    /// Who came first of this urgency.
+    fn first(&self, urgency: Urgency) -> Option<Key> {
+        let mut those = self.waiting.range((urgency, 0)..=(urgency, u64::MAX));
+        those.next().map(|(key, _)| *key)
+    }
+
+    /// This one has its turn.
+    fn goes(&mut self, key: Key) {
+        self.waiting.remove(&key);
+        let (urgency, _) = key;
+        self.after_list = urgency == Urgency::List;
+        if self.after_list {
+            return;
+        }
+        for (other, _) in PATIENCE {
+            if other == urgency || self.first(other).is_none() {
+                self.passed.remove(&other);
+            } else {
+                *self.passed.entry(other).or_default() += 1;
+            }
+        }
+    }
 }
 
 /// What one who waits must do next.
@@ -54,6 +109,8 @@ impl Limiter {
                 filled_at: Instant::now(),
                 waiting: BTreeMap::new(),
                 next_number: 0,
+                after_list: false,
+                passed: BTreeMap::new(),
             }),
         }
     }
@@ -88,7 +145,7 @@ impl Limiter {
 
     fn try_go(&self, place: &Place<'_>, per_second: f64) -> Turn {
         let mut state = self.state();
-        if state.waiting.keys().next() != Some(&place.key) {
+        if state.next() != Some(place.key) {
             return Turn::WaitBehindOthers;
         }
         let now = Instant::now();
@@ -97,6 +154,7 @@ impl Limiter {
         state.filled_at = now;
         if state.tokens >= 1.0 {
             state.tokens -= 1.0;
+            state.goes(place.key);
             return Turn::Go;
         }
         let missing = Duration::from_secs_f64((1.0 - state.tokens) / per_second);
@@ -111,7 +169,7 @@ impl Limiter {
 /// A place in the queue; leaving it calls the next.
 struct Place<'a> {
     limiter: &'a Limiter,
-    key: (Urgency, u64),
+    key: Key,
     called: Arc<Notify>,
 }
 
@@ -119,7 +177,7 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut state = self.limiter.state();
         state.waiting.remove(&self.key);
-        if let Some(next) = state.waiting.values().next() {
+        if let Some(next) = state.next().and_then(|key| state.waiting.get(&key)) {
             next.notify_one();
         }
     }
@@ -180,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn destroys_are_never_delayed_behind_creates() {
+    async fn a_list_goes_first_then_destroys_and_creates_last() {
         check(
             Some(2),
             &[
@@ -192,15 +250,40 @@ mod tests {
             expect![[r#"
                 0 Create
                 0 Create
-                500 Destroy
+                500 List
                 1000 Destroy
-                1500 List
+                1500 Destroy
                 2000 SetTags
                 2500 Create
                 3000 Create
             "#]],
         )
         .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_passed_over_for_ever() {
+        use Urgency::{Create, Destroy, List, SetTags};
+        let limiter = Arc::new(Limiter::new(Some(1)));
+        limiter.turn(Create).await;
+        let mut waiting = JoinSet::new();
+        for urgency in [List, Destroy, SetTags, Create] {
+            for _ in 0..200 {
+                let limiter = Arc::clone(&limiter);
+                waiting.spawn(async move {
+                    limiter.turn(urgency).await;
+                    urgency
+                });
+            }
+        }
+        let mut went = Vec::new();
+        while went.len() < 90 {
+            went.push(waiting.join_next().await.expect("one").expect("no panic"));
+        }
+        let of = |wanted: Urgency| went.iter().filter(|one| **one == wanted).count();
+        let shares = [List, Destroy, SetTags, Create].map(of);
+        assert_eq!(shares, [45, 32, 8, 5], "{went:?}");
+        assert_eq!(went[..3], [List, Destroy, List]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -101,13 +101,12 @@ impl fmt::Debug for WrapSettings {
 const CREATE_WITHIN: Duration = Duration::from_secs(600);
 const OTHERS_WITHIN: Duration = Duration::from_secs(120);
 
-/// How long a call may wait for the rate limit. With the default of 10 calls a second, thousands wait before this.
-const TURN_WITHIN: Duration = Duration::from_secs(600);
-
 /// A driver with everything around it.
 ///
-/// Its own methods take the deadline of the call, which starts when the rate limit lets the call go. As an
-/// [`InstanceSet`] it gives each call a generous one.
+/// Its own methods take the time after which there is an answer. Waiting for the rate limit takes half of it at most: a
+/// call that has had no turn by then leaves the queue and is not sent. So nothing waits there that its caller has given
+/// up, and a caller who repeats his call never has two of them in the queue. As an [`InstanceSet`] it gives each call a
+/// generous time.
 pub struct Wrapped {
     set: Arc<dyn InstanceSet>,
     limiter: Limiter,
@@ -224,25 +223,25 @@ impl Wrapped {
         within: Duration,
         call: impl Future<Output = Result<T, CloudError>>,
     ) -> Result<T, CloudError> {
+        let (ordered, turn_within) = (Instant::now(), within / 2);
         let turn = self.limiter.turn(operation.urgency());
-        if tokio::time::timeout(TURN_WITHIN, turn).await.is_err() {
+        if tokio::time::timeout(turn_within, turn).await.is_err() {
             return Err(CloudError::new(
                 CloudErrorClass::Transient,
                 format!(
-                    "not sent: MaxCloudOpsPerSecond left no room for it within {} s",
-                    TURN_WITHIN.as_secs()
+                    "not sent: MaxCloudOpsPerSecond left no room for it within {} ms",
+                    turn_within.as_millis()
                 ),
             ));
         }
         let sent = Instant::now();
-        let result = tokio::time::timeout(within, call)
-            .await
-            .unwrap_or_else(|_| {
-                Err(CloudError::new(
-                    operation.class_if_late(),
-                    format!("the cloud did not answer within {} ms", within.as_millis()),
-                ))
-            });
+        let left = within.saturating_sub(sent - ordered);
+        let result = tokio::time::timeout(left, call).await.unwrap_or_else(|_| {
+            Err(CloudError::new(
+                operation.class_if_late(),
+                format!("the cloud did not answer within {} ms", left.as_millis()),
+            ))
+        });
         self.observer
             .called(operation, result.as_ref().err(), sent.elapsed());
         result

@@ -143,3 +143,6 @@ fn listed(instance: Instance) -> ListedInstance {
         tags,
     }
 }
+
+#[cfg(test)]
+mod tests;

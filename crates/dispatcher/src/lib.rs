@@ -29,6 +29,8 @@ mod runner_binary;
 mod settings;
 mod shell;
 mod supervise;
+#[cfg(test)]
+mod test_pool;
 
 pub use daemon::{Environment, Start, StartError, run};
 pub use host_check::check_here;

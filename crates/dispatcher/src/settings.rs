@@ -71,6 +71,7 @@ pub(crate) fn brain(
             probe_interval: vms.probe_interval,
             sync_interval: vms.sync_interval,
             max_probes_per_second: vms.max_probes_per_second,
+            max_cloud_ops_per_second: vms.max_cloud_ops_per_second,
             max_concurrent_creates: count(vms.max_concurrent_instance_create_ops),
             max_instances: count(vms.max_instances),
             max_price_per_hour: vms.max_price_per_hour,

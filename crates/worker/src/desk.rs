@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use dispatch_model::{InstanceTypeName, Now, Time, WorkerId};
 
-use crate::{Action, BootOutcome, CallId, Effects, Fact, PoolNews, Settings, pace::Sweep};
+use crate::{
+    Action, BootOutcome, CallId, Effects, Fact, PoolNews, Settings, line::Line, pace::Sweep,
+};
 
 /// How long after its deadline a call counts as failed although nobody has answered (facts K9). The shell answers at
 /// the deadline itself; this is for a shell that is late.
@@ -21,6 +23,8 @@ pub(crate) struct Desk {
     pub(crate) stopping: bool,
     /// The pace of periodic probes.
     pub(crate) sweep: Sweep,
+    /// Whose destroy calls are under way, and who waits for that.
+    pub(crate) destroys: Line,
     /// What has come of the event so far.
     pub(crate) effects: Effects,
     /// How boots ended, for the holds.
@@ -42,6 +46,7 @@ pub(crate) struct Boot {
 impl Desk {
     pub(crate) fn new(settings: Settings) -> Desk {
         let sweep = Sweep::new(settings.max_probes_per_second, settings.probe_timeout);
+        let destroys = Line::new(settings.destroys_at_once());
         Desk {
             settings,
             now: Now {
@@ -50,6 +55,7 @@ impl Desk {
             },
             stopping: false,
             sweep,
+            destroys,
             effects: Effects::default(),
             boots: Vec::new(),
             last_mark: 0,

@@ -77,7 +77,10 @@ impl Worker {
             if self.boot_outcome.is_none() && self.address.is_none() {
                 self.give_up_boot(desk);
             } else if self.wants_last_look(at) {
-                self.probe_within(Duration::ZERO, desk);
+                // One that does not answer is asked again at the pace of all that fail, until it does or is silent.
+                if self.probing.n_failures == 0 {
+                    self.probe_within(Duration::ZERO, desk);
+                }
             } else {
                 self.shut_down(reason, desk);
             }
@@ -109,6 +112,14 @@ impl Worker {
         let draining = self.idle_behavior == IdleBehavior::Drain;
         let drained = |what: &str| Some((Time::ZERO, format!("{what} and draining")));
         match self.state {
+            // Its last containers cannot be killed and no others live on it (facts W19). That it has never passed its
+            // probes since a restart makes it no better.
+            WorkerState::Unknown | WorkerState::Booting | WorkerState::Running
+                if self.runners.all_given_up() =>
+            {
+                let reason = "its last runners cannot be killed".to_owned();
+                Some((Time::ZERO, reason))
+            }
             WorkerState::Booting if draining => drained("booting"),
             WorkerState::Booting | WorkerState::Unknown if self.address.is_none() => {
                 let at = self.appeared_at + self.boot_patience(desk);
@@ -121,27 +132,24 @@ impl Worker {
                 let at = since + desk.settings.idle_timeout;
                 Some((at, "idle for TimeoutIdle".to_owned()))
             }
-            // Its last containers cannot be killed and no others live on it (facts W19).
-            WorkerState::Running if self.runners.all_given_up() => {
-                let reason = "its last runners cannot be killed".to_owned();
-                Some((Time::ZERO, reason))
-            }
             WorkerState::Running | WorkerState::Shutdown => None,
         }
     }
 
-    /// Sends the destroy call that is due.
+    /// Sends the destroy call that is due, when its turn has come.
     pub(crate) fn advance_destroy(&mut self, desk: &mut Desk) {
         let (Some(ending), Some(instance)) = (&mut self.ending, &self.instance) else {
             return;
         };
         let now = desk.time();
-        if ending.open.is_some_and(|open| open.overdue_at <= now) {
-            ending.open = None;
-            ending.next_at = Some(now);
+        let overdue = ending.open.take_if(|open| open.overdue_at <= now);
+        if overdue.is_some() {
+            desk.destroys.leave(self.id);
+            // If the cloud has agreed already, a list decides whether to ask again.
+            ending.next_at = (!ending.accepted).then_some(now);
         }
         let due = ending.next_at.is_some_and(|at| at <= now);
-        if !due || ending.open.is_some() || desk.stopping {
+        if !due || ending.open.is_some() || desk.stopping || !desk.destroys.enter(self.id) {
             return;
         }
         let within = desk.settings.timing.repeatable_call();
@@ -163,28 +171,38 @@ impl Worker {
         let ending = self.ending.as_ref()?;
         match (ending.open, ending.next_at) {
             (Some(open), _) => Some(open.overdue_at),
-            (None, _) if desk.stopping => None,
+            // The pool calls those whose turn has come.
+            (None, _) if desk.stopping || desk.destroys.waits(self.id) => None,
             (None, next_at) => next_at,
         }
     }
 
     /// The cloud has answered a destroy call. A refused one is repeated after TimeoutShutdown, not only when a list
-    /// comes by (facts K26).
+    /// comes by (facts K26). That it was accepted counts however late it is said; that an earlier call failed says
+    /// nothing.
     pub(crate) fn destroyed(&mut self, call: CallId, result: Result<(), Failure>, desk: &mut Desk) {
         let now = desk.time();
         let Some(ending) = &mut self.ending else {
             return;
         };
-        if ending.open.take_if(|open| open.call == call).is_none() {
+        let is_open = ending.open.take_if(|open| open.call == call).is_some();
+        if !is_open && (result.is_err() || ending.accepted) {
             return;
+        }
+        if ending.open.is_none() {
+            desk.destroys.leave(self.id);
         }
         ending.answered_at = now;
         let Err(failure) = result else {
             ending.accepted = true;
             ending.failures = 0;
+            ending.next_at = None;
             return;
         };
-        ending.failures += 1;
+        // Who was told to wait knows for how long: that does not add up.
+        if !matches!(failure.class, CloudErrorClass::RateLimited(_)) {
+            ending.failures += 1;
+        }
         let usual = desk.settings.shutdown_timeout;
         let pause = growing_pause(
             usual,

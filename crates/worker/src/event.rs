@@ -12,7 +12,8 @@ use crate::CallId;
 /// One thing that happens: a wish, an answer, or news.
 ///
 /// Each action that carries a [`CallId`] is answered by exactly one event with the same id, success or failure.
-/// Answers to calls that have been given up in the meantime, and answers that come twice, change nothing.
+/// Answers to calls that have been given up in the meantime, and answers that come twice, change nothing; but that a
+/// destroy was accepted, or an instance created, counts however late it is said.
 #[derive(Clone, Debug)]
 pub enum Event {
     // Wishes of the planner.

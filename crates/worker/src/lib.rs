@@ -16,6 +16,7 @@ mod pool;
 mod creates;
 mod fallback;
 mod holds;
+mod line;
 mod lists;
 mod lost;
 mod survey;

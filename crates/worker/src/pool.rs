@@ -111,6 +111,7 @@ impl Pool {
         self.holds.expire(time);
         self.route(event);
         self.fire_timers();
+        self.call_those_in_line();
         self.learn_from_boots();
         self.advance_creates();
         self.advance_lists();
@@ -375,6 +376,20 @@ impl Pool {
         }
     }
 
+    /// Lets those destroy whose turn has come.
+    fn call_those_in_line(&mut self) {
+        while !self.desk.stopping
+            && let Some(id) = self.desk.destroys.next()
+        {
+            self.with_worker(id, WorkerEvent::Tick);
+            if self.desk.destroys.next() == Some(id) {
+                // Whatever keeps it from calling keeps nobody else.
+                debug_assert!(false, "{id} stands in line and does not call");
+                self.desk.destroys.leave(id);
+            }
+        }
+    }
+
     pub(crate) fn publish_runners(
         &mut self,
         id: WorkerId,
@@ -416,6 +431,7 @@ impl Pool {
             self.snapshot.workers.remove(&id);
             self.published.remove(&id);
             self.lists.await_news(id, false, self.desk.time());
+            self.desk.destroys.leave(id);
             self.set_timer(id, None);
             self.desk.sweep.n_workers = self.workers.len();
             self.revision += 1;

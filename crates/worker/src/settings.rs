@@ -28,6 +28,8 @@ pub struct Settings {
     pub sync_interval: Duration,
     /// `MaxProbesPerSecond`: limits the periodic sweep of ready instances, nothing else.
     pub max_probes_per_second: u32,
+    /// `MaxCloudOpsPerSecond`, which all calls to the cloud share; `None` or 0: no limit.
+    pub max_cloud_ops_per_second: Option<u32>,
     /// `MaxConcurrentInstanceCreateOps`; `None`: no limit.
     pub max_concurrent_creates: Option<usize>,
     /// `MaxInstances`; `None`: no limit.
@@ -76,6 +78,17 @@ impl Settings {
         const AT_LEAST: Duration = Duration::from_secs(5);
         let longest = self.timing.repeatable_call();
         self.sync_interval.max(AT_LEAST).min(longest)
+    }
+
+    /// How many destroy calls may be under way at once; the others stand in line here, where their turn is not lost.
+    /// What is ordered waits for the rate limit first, half of its time at most. Of the turns there at least a third is
+    /// for destroys, so these many are sent in time; and calls that take up to eight seconds still use the whole rate.
+    pub(crate) fn destroys_at_once(&self) -> usize {
+        const SECONDS_WORTH: usize = 8;
+        let rate = self.max_cloud_ops_per_second.filter(|&rate| rate > 0);
+        rate.map_or(usize::MAX, |rate| {
+            (rate as usize).saturating_mul(SECONDS_WORTH)
+        })
     }
 }
 

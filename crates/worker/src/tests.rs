@@ -5,6 +5,7 @@ mod boots;
 mod capacity;
 mod creation;
 mod deaths;
+mod destroys;
 mod ends;
 mod failing;
 mod gpu;

@@ -32,6 +32,8 @@ pub(super) struct Cloud {
 enum Failed {
     Refused(CloudRefusal),
     Lost(&'static str),
+    /// The rate limit left no room for it.
+    NotSent,
 }
 
 impl Cloud {
@@ -139,7 +141,7 @@ impl Cloud {
         }));
     }
 
-    /// The deadline starts when the rate limit lets the call go.
+    /// Waiting for the rate limit takes half of the time at most.
     async fn call(
         &self,
         urgency: Urgency,
@@ -147,7 +149,12 @@ impl Cloud {
         call: CloudCall,
         within: Duration,
     ) -> Result<CloudAnswer, Failed> {
-        self.gate.turn(urgency).await;
+        let began = self.wires.time();
+        let turn = self.gate.turn(urgency);
+        if self.wires.within(within / 2, turn).await.is_none() {
+            return Err(Failed::NotSent);
+        }
+        let left = within.saturating_sub(self.wires.time().since(began));
         let send = async {
             let reply = self
                 .wires
@@ -168,12 +175,18 @@ impl Cloud {
                 }
             }
         };
-        let answer = self.wires.within(within, send).await;
+        let answer = self.wires.within(left, send).await;
         answer.unwrap_or(Err(Failed::Lost("no answer in time")))
     }
 
     fn failure(&self, failed: Failed, if_lost: CloudErrorClass) -> Failure {
         let refusal = match failed {
+            Failed::NotSent => {
+                return Failure {
+                    class: CloudErrorClass::Transient,
+                    message: "no turn in time".to_owned(),
+                };
+            }
             Failed::Lost(message) => {
                 return Failure {
                     class: if_lost,

@@ -1,7 +1,11 @@
 //! The limits of the shell's clients, as the world feels them: how many API calls at a time, how many cloud calls a
 //! second.
 
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use super::tasks::{Bell, Clock};
 
@@ -104,14 +108,16 @@ impl Drop for Waits<'_> {
     }
 }
 
-/// Who goes first to the cloud.
+/// Who goes first to the cloud: lists in one turn of two; then the others, the last of which let so many turns pass.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Urgency {
-    Destroy,
     List,
+    Destroy,
     SetTags,
     Create,
 }
+
+const PATIENCE: [(Urgency, u32); 2] = [(Urgency::Create, 8), (Urgency::SetTags, 4)];
 
 /// `MaxCloudOpsPerSecond`, with bursts of a second's worth.
 #[derive(Debug)]
@@ -127,6 +133,59 @@ struct CloudState {
     filled_at_ms: u64,
     waiting: BTreeSet<(Urgency, u64)>,
     arrived: u64,
+    after_list: bool,
+    passed: BTreeMap<Urgency, u32>,
+}
+
+impl CloudState {
+    /// Whose turn is next.
+    fn next(&self) -> Option<(Urgency, u64)> {
+        let list = self.first(Urgency::List);
+        if list.is_some() && !self.after_list {
+            return list;
+        }
+        let is_due =
+            |(urgency, patience): &&(Urgency, u32)| self.passed.get(urgency) >= Some(patience);
+        let mut due = PATIENCE.iter().filter(is_due);
+        let others = [Urgency::Destroy, Urgency::SetTags, Urgency::Create];
+        due.find_map(|(urgency, _)| self.first(*urgency))
+            .or_else(|| others.iter().find_map(|urgency| self.first(*urgency)))
+            .or(list)
+    }
+
+    fn first(&self, urgency: Urgency) -> Option<(Urgency, u64)> {
+        let mut those = self.waiting.range((urgency, 0)..=(urgency, u64::MAX));
+        those.next().copied()
+    }
+
+    /// This one has its turn.
+    fn goes(&mut self, key: (Urgency, u64)) {
+        self.waiting.remove(&key);
+        let (urgency, _) = key;
+        self.after_list = urgency == Urgency::List;
+        if self.after_list {
+            return;
+        }
+        for (other, _) in PATIENCE {
+            if other == urgency || self.first(other).is_none() {
+                self.passed.remove(&other);
+            } else {
+                *self.passed.entry(other).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// A place in the queue; who drops it gives it up.
+struct Place<'a> {
+    gate: &'a CloudGate,
+    key: (Urgency, u64),
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.gate.state.borrow_mut().waiting.remove(&self.key);
+    }
 }
 
 impl CloudGate {
@@ -136,6 +195,8 @@ impl CloudGate {
             filled_at_ms: clock.now_ms(),
             waiting: BTreeSet::new(),
             arrived: 0,
+            after_list: false,
+            passed: BTreeMap::new(),
         };
         CloudGate {
             clock,
@@ -153,9 +214,9 @@ impl CloudGate {
         let place = {
             let state = &mut *self.state.borrow_mut();
             state.arrived += 1;
-            let place = (urgency, state.arrived);
-            state.waiting.insert(place);
-            place
+            let key = (urgency, state.arrived);
+            state.waiting.insert(key);
+            Place { gate: self, key }
         };
         loop {
             let wait_ms = {
@@ -164,10 +225,10 @@ impl CloudGate {
                 let earned = (now_ms - state.filled_at_ms) as f64 * per_ms;
                 state.tokens = (state.tokens + earned).min(f64::from(per_second));
                 state.filled_at_ms = now_ms;
-                if state.waiting.first() == Some(&place) && state.tokens >= 1.0 {
+                if state.next() == Some(place.key) && state.tokens >= 1.0 {
                     state.tokens -= 1.0;
-                    state.waiting.remove(&place);
-                    return;
+                    state.goes(place.key);
+                    break;
                 }
                 ((1.0 - state.tokens) / per_ms).ceil().max(1.0) as u64
             };

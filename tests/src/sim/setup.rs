@@ -77,6 +77,7 @@ impl Setup {
             probe_interval: secs(10),
             sync_interval: secs(60),
             max_probes_per_second: 10,
+            max_cloud_ops_per_second: Some(10),
             max_concurrent_creates: Some(1),
             max_instances: Some(64),
             kill_after_term: None,

@@ -233,6 +233,7 @@ impl Sim {
         };
         let mut settings = self.setup.brain.clone();
         settings.seed = seed_bytes(self.setup.seed, life);
+        settings.pool.max_cloud_ops_per_second = self.setup.wire.cloud_ops_per_second;
         let now = now_of(&wires);
         self.trace.note(self.ground.clock.now_ms(), || {
             format!("daemon {life} starts")

@@ -42,6 +42,47 @@ fn what_the_last_look_at_an_idle_instance_finds_keeps_it() {
 }
 
 #[test]
+fn a_last_look_that_fails_is_repeated_at_the_pace_of_all_failing_probes() {
+    check_with(
+        Script::with(|settings| {
+            settings.probe_interval = std::time::Duration::from_secs(500);
+            settings.idle_timeout = std::time::Duration::from_secs(20);
+        }),
+        "
+        0    listed i-1:small:10.0.0.1
+        1    probed w1 ok
+        21   tick
+        21.1 probed w1 list
+        22.2 probed w1 list
+        24.3 probed w1 ok
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1
+                w1 adopted, run
+                surveyed 1
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+            1.000s probed w1 ok
+                w1 boot Success
+                w1 unknown -> idle: passed its probes
+            21.000s tick
+              > probe w1 list:Always
+            21.100s probed w1 list
+                w1 list of runners failed: exit 1 (!)
+            22.100s tick
+              > probe w1 list:Always
+            22.200s probed w1 list
+                w1 list of runners failed: exit 1 (!)
+            24.200s tick
+              > probe w1 list:Always
+            24.300s probed w1 ok
+                w1 idle -> shutdown: idle for TimeoutIdle
+              > destroy w1 i-1
+        "#]],
+    );
+}
+
+#[test]
 fn an_idle_instance_goes_after_its_time_and_not_before() {
     check_with(
         Script::with(|settings| settings.probe_interval = std::time::Duration::from_secs(500)),

@@ -313,6 +313,81 @@ fn a_kill_during_a_start_waits_for_its_answer() {
 }
 
 #[test]
+fn an_adopted_worker_that_never_passed_its_boot_probe_goes_when_its_last_runner_cannot_be_killed() {
+    // Its list of runners answers, so that it is never silent (facts K3). The second is held.
+    check(
+        "
+        0    listed i-1:small:10.0.0.1 i-2:small:10.0.0.2:behavior=hold
+        0    answers w1 boot+list c1
+        0    probed w1 boot+list c1
+        0    answers w2 boot+list c2
+        0    probed w2 boot+list c2
+        1    kill c1
+        1    kill c2
+        2    signalled w1 c1 alive
+        2    signalled w2 c2 alive
+        7    signalled w1 c1 alive
+        7    signalled w2 c2 alive
+        12   signalled w1 c1 alive
+        12   signalled w2 c2 alive
+        14   show
+        ",
+        expect![[r#"
+            0.000s listed i-1:small:10.0.0.1 i-2:small:10.0.0.2:behavior=hold
+                w1 adopted, run
+                w2 adopted, hold
+                surveyed 2
+              > attach w1 10.0.0.1 without secret
+              > probe w1 boot deploy list:Always
+              > attach w2 10.0.0.2 without secret
+              > probe w2 boot deploy list:Always
+            0.000s probed w1 boot+list c1
+                w1 c1 alive, found
+                w1 boot probe failed: degraded
+              > watch w1 [c1]
+            0.000s probed w2 boot+list c2
+                w2 c2 alive, found
+                w2 boot probe failed: degraded
+              > watch w2 [c2]
+            1.000s kill c1
+                w1 c1 kill: test
+              > signal w1 c1 TERM
+            1.000s kill c2
+                w2 c2 kill: test
+              > signal w2 c2 TERM
+            2.000s signalled w1 c1 alive
+            2.000s signalled w2 c2 alive
+            6.000s tick
+              > signal w1 c1 TERM
+              > signal w2 c2 TERM
+            7.000s signalled w1 c1 alive
+            7.000s signalled w2 c2 alive
+            11.000s tick
+              > signal w1 c1 TERM
+              > signal w2 c2 TERM
+            12.000s signalled w1 c1 alive
+            12.000s signalled w2 c2 alive
+            13.000s tick
+                w1 c1 kill given up
+                w1 broken: the runner of c1 cannot be killed
+                w1 run => drain: the runner of c1 cannot be killed
+                w1 boot Failure
+                w1 unknown -> shutdown: its last runners cannot be killed
+                w2 c2 kill given up
+                w2 broken: the runner of c2 cannot be killed
+                w2 boot Failure
+              > destroy w1 i-1
+            14.000s show
+                w1 i-1 small shutdown drain known (the runner of c1 cannot be killed)
+                w2 i-2 small unknown hold known (the runner of c2 cannot be killed)
+                c1 on w1: GivenUp
+                c2 on w2: GivenUp
+                limit Some(8)
+        "#]],
+    );
+}
+
+#[test]
 fn a_given_up_runner_on_a_held_worker_keeps_the_worker() {
     check(
         "

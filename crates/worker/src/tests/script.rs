@@ -62,6 +62,7 @@ pub(crate) fn settings() -> Settings {
         probe_interval: Duration::from_secs(10),
         sync_interval: Duration::from_secs(60),
         max_probes_per_second: 10,
+        max_cloud_ops_per_second: Some(1),
         max_concurrent_creates: Some(2),
         max_instances: Some(8),
         kill_after_term: None,
