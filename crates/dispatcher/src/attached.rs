@@ -1,7 +1,7 @@
 //! One worker's connection, and what hangs on it: its exit watch, and the secrets that programs there may print.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
 };
 
@@ -35,7 +35,7 @@ impl Drop for Attached {
 
 impl Attached {
     /// To an instance at this address; connects when it is first used.
-    pub(crate) fn new(
+    fn new(
         executor: &dyn Executor,
         instance: InstanceId,
         address: String,
@@ -60,13 +60,31 @@ impl Attached {
         }
     }
 
-    /// The instance has another address now, or its secret or its runners' user has become known.
-    pub(crate) fn moved(
-        &mut self,
+    /// Keeps a connection for this worker, to this address from the next connect on.
+    pub(crate) fn attach(
+        all: &mut BTreeMap<WorkerId, Attached>,
+        executor: &dyn Executor,
+        worker: WorkerId,
+        instance: InstanceId,
         address: String,
         secret: Option<InstanceSecret>,
         lines: Arc<AsUser>,
     ) {
+        match all.get_mut(&worker) {
+            // A connection keeps the secret that it was made with. One without any has told nobody anything yet, since
+            // there was nothing to know the host by: nothing is lost with it.
+            Some(attached) if attached.onlooker.instance.is_some() || secret.is_none() => {
+                attached.moved(address, secret, lines);
+            }
+            Some(_) | None => {
+                let new = Attached::new(executor, instance, address, secret, lines);
+                all.insert(worker, new);
+            }
+        }
+    }
+
+    /// The instance has another address now, or its runners' user has become known.
+    fn moved(&mut self, address: String, secret: Option<InstanceSecret>, lines: Arc<AsUser>) {
         if lines.watch != self.lines.watch {
             // One that is open was begun as the wrong user.
             self.watch = None;
@@ -102,3 +120,6 @@ impl Attached {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests;

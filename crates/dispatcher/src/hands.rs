@@ -314,12 +314,8 @@ impl Hands {
         runner_user: Option<UserName>,
     ) {
         let lines = Arc::new(self.on_instance.lines.as_user(runner_user));
-        if let Some(attached) = self.attached.get_mut(&worker) {
-            attached.moved(address, secret, lines);
-        } else {
-            let attached = Attached::new(&*self.executor, instance, address, secret, lines);
-            self.attached.insert(worker, attached);
-        }
+        let (all, executor) = (&mut self.attached, &*self.executor);
+        Attached::attach(all, executor, worker, instance, address, secret, lines);
     }
 
     /// As `call`, for what changes something: as soon as the term allows it, and as long as it does.
