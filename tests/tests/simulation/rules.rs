@@ -59,13 +59,11 @@ fn sixteen_containers_take_turns_on_an_instance_whose_tag_of_gpu_devices_holds_s
             },
         },
     });
-    // The instance is up and idle when all of them are planned at once.
-    let first = sim.submit(&one_gpu, 500);
-    until_state(&mut sim, &first, "Complete", 10_000);
+    // All are locked when the instance has booted: one plan starts them.
     for _ in 0..16 {
         sim.submit(&one_gpu, 1_500);
     }
-    sim.until("seven run", 5_000, |sim| {
+    sim.until("seven run", 10_000, |sim| {
         sim.world().status().containers.get("Running") == Some(&7)
     });
     sim.finish(30_000);
