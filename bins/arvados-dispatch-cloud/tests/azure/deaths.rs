@@ -309,6 +309,8 @@ async fn random_deaths(seed: u64, kills: u64) -> Deaths {
         azure.fail_next = 1;
         azure.create_ms = MINUTE_MS;
         azure.nic_ms = 10;
+        // So that there is something to clean up whenever the process dies.
+        azure.leaves_leftovers = true;
     })
     .await;
     let mut uuids = Vec::new();

@@ -61,6 +61,7 @@ pub(super) async fn k15_a_vm_that_a_list_has_shown_and_the_next_omits_is_looked_
             stage.later(Duration::from_secs(age - passed));
             passed = age;
             let before = list_both(&stage).await;
+            let nics = stage.calls("GET nics");
             omit(&stage, &vm);
             // Several lists may omit it.
             for n in 1..=3 {
@@ -76,6 +77,7 @@ pub(super) async fn k15_a_vm_that_a_list_has_shown_and_the_next_omits_is_looked_
                 let looks = stage.calls("GET vm") - looks;
                 assert_eq!(looks, 1, "life {life}, {age} s, list {n}");
             }
+            assert_eq!(stage.calls("GET nics"), nics, "its address is known");
             stage.azure.set(|settings| settings.omits.clear());
         }
         let looks = stage.calls("GET vm");
