@@ -28,6 +28,9 @@ use crate::{
 
 /// How long a call waits for its turn; if it would be longer, the caller is told until when.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a create waits while others go before it: at EC2's rate, 240 do. Nothing has gone wrong then, and to be told
+/// so again and again would look as if it had. While EC2 throttles, `PATIENCE` counts.
+const PATIENCE_IN_LINE: Duration = Duration::from_secs(120);
 
 /// EC2's operations that we use, by their names. EC2 limits the rate of each apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -93,6 +96,9 @@ pub(crate) struct Account {
     pub(crate) key: tokio::sync::Mutex<Key>,
     /// How many looks for the key pair have failed.
     pub(crate) key_failures: AtomicU64,
+    /// Held by the create whose turn is next, in the order in which they came: whoever is behind it has no promise, so
+    /// that a rate that goes down counts at once.
+    line: tokio::sync::Mutex<()>,
     /// Held while the zones are asked for, so that the creates beside the first wait for them too.
     pub(crate) zones_asked: tokio::sync::Mutex<()>,
     #[cfg(all(test, feature = "cloud-tests"))]
@@ -123,6 +129,7 @@ impl Account {
             prices: Mutex::new(Prices::new(parameters.spot_price_interval)),
             memory: Mutex::default(),
             opened_at: context.clock.now(),
+            line: tokio::sync::Mutex::default(),
             zones_asked: tokio::sync::Mutex::default(),
             key: tokio::sync::Mutex::default(),
             key_failures: AtomicU64::new(0),
@@ -183,11 +190,29 @@ impl Account {
         result
     }
 
-    /// Waits for the turn of a call, up to `PATIENCE`. `Err`: it will not come before then.
+    /// Waits for the turn of a call, up to `PATIENCE`, or, while nothing is throttled, in line. `Err`: it will not come
+    /// before then.
     async fn in_turn(&self, action: Action) -> Result<(), Time> {
-        let until = self.now() + PATIENCE;
+        let stands_in_line = action == Action::RunInstances;
+        let patience = match stands_in_line {
+            true => PATIENCE_IN_LINE,
+            false => PATIENCE,
+        };
+        let until = self.now() + patience;
+        let _first_in_line = match stands_in_line {
+            true => {
+                let wait = patience.div_f64(self.manner.haste);
+                let line = tokio::time::timeout(wait, self.line.lock()).await;
+                Some(line.map_err(|_| until)?)
+            }
+            false => None,
+        };
         loop {
             let now = self.now();
+            let throttled_until = self.pace(action).not_before();
+            if throttled_until > now + PATIENCE {
+                return Err(throttled_until);
+            }
             let turn = self.pace(action).turn(until.since(now), now)?;
             while self.now() < turn {
                 self.wait(turn.since(self.now())).await;

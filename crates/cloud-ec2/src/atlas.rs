@@ -125,7 +125,7 @@ pub(crate) fn words(operation: &str, code: &str, verdict: Verdict, message: &str
 }
 
 /// EC2's messages can be thousands of characters of encoded authorization details.
-fn shortened(message: &str) -> String {
+pub(crate) fn shortened(message: &str) -> String {
     const CHARS_MAX: usize = 400;
     let message = message.trim();
     let mut short: String = message.chars().take(CHARS_MAX).collect();

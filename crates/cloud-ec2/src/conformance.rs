@@ -8,6 +8,8 @@ mod doubt;
 mod ends;
 mod environment;
 mod faults;
+mod line;
+mod log;
 mod moto;
 mod mutated;
 mod omitted;
@@ -17,6 +19,7 @@ mod sent;
 mod stage;
 mod storm;
 mod suite;
+mod told;
 mod transcript;
 
 pub(crate) use sent::Recorder;

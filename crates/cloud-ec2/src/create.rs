@@ -8,11 +8,11 @@ use dispatch_model::CloudErrorClass;
 
 use crate::{
     account::{Account, Action, verdict},
-    atlas::{self, Kind, Verdict},
+    atlas::{self, Kind, Reach, Verdict},
     describe,
     failure::Failure,
     launch::Launch,
-    places::{Known, Wish},
+    places::{Known, Route, Wish},
     request,
 };
 
@@ -45,12 +45,8 @@ impl Refusal {
 impl Account {
     pub(crate) async fn create(&self, order: &CreateOrder) -> Result<Instance, CloudError> {
         let mut result = self.create_somewhere(order).await;
-        // EC2 may repeat what it was sent.
-        let secret = order.secret.reveal();
-        if let Err(error) = &mut result
-            && secret.len() >= SECRET_CHARS_MIN
-        {
-            error.message = error.message.replace(secret, "(secret)");
+        if let Err(error) = &mut result {
+            conceal(&mut error.message, order);
         }
         result
     }
@@ -60,6 +56,7 @@ impl Account {
             provider_type: order.instance_type.provider_type.clone(),
             preemptible: order.instance_type.preemptible,
         };
+        self.memory().met(&wish.provider_type);
         let sent_to = self.memory().sent_to(&order.secret);
         let key_name = self.key_name(&order.tags).await;
         let key_name = key_name.map_err(|error| match sent_to {
@@ -73,15 +70,18 @@ impl Account {
             sent_to.filter(|_| !self.errs(crate::mutants::Mutant::NextSubnetAfterTimeout));
         let is_repeated = sent_to.is_some();
         let route = match sent_to {
-            Some(subnet) => vec![subnet],
+            Some(subnet) => Route {
+                subnets: vec![subnet],
+                lack: None,
+            },
             None => self
                 .places()
                 .route(&wish, self.now())
                 .map_err(|known| not_called("met before everywhere: ", known))?,
         };
-        let mut lack = None;
+        let mut lack = route.lack.map(|known| not_called("met before: ", known));
         let mut last = None;
-        for subnet in route {
+        for subnet in route.subnets {
             let subnet = subnet.as_deref();
             // This create, or one beside it, may have learned of a lack there since the route was drawn up.
             let lacking = self.places().lacking(&wish, subnet, self.now());
@@ -127,6 +127,7 @@ impl Account {
             if !verdict.reach.is_local() {
                 return Err(refusal.error);
             }
+            self.tell_once(&wish, subnet, verdict.reach, &refusal);
             if lacks {
                 lack = Some(refusal.error);
             } else {
@@ -138,6 +139,23 @@ impl Account {
         Err(lack.or(last).unwrap_or_else(|| {
             CloudError::new(CloudErrorClass::Transient, "there was no subnet to try")
         }))
+    }
+
+    /// If another subnet does what this one refuses, nobody else hears of it.
+    fn tell_once(&self, wish: &Wish, subnet: Option<&str>, reach: Reach, refusal: &Refusal) {
+        let Some(subnet) = subnet.filter(|_| self.parameters.subnets.len() > 1) else {
+            return;
+        };
+        let code = refusal.failure.code();
+        if self.places().is_news(wish, subnet, reach, code) {
+            tracing::warn!(
+                subnet,
+                provider_type = %wish.provider_type,
+                spot = wish.preemptible,
+                "a subnet refuses instances; others are tried: {}",
+                refusal.words
+            );
+        }
     }
 
     /// Sends one create, and the same again while nobody knows what became of it.
@@ -165,7 +183,13 @@ impl Account {
                     // Facts E13.
                     _ => Failure::Unknown("the answer has no instance in it".to_owned()),
                 },
-                Err(failure) => self.perhaps_made(failure),
+                Err(mut failure) => {
+                    if let Failure::Said { message, .. } = &mut failure {
+                        // It is logged, remembered, and shortened, which would leave a part.
+                        conceal(message, order);
+                    }
+                    self.perhaps_made(failure)
+                }
             };
             let unknown = matches!(failure, Failure::Unknown(_));
             if unknown {
@@ -208,11 +232,8 @@ impl Account {
             // Nothing was sent, so it is bound to no subnet.
             self.memory().refused(&order.secret);
         }
-        let instance_type = &order.instance_type;
-        let group = self
-            .parameters
-            .quota_groups
-            .of(&instance_type.provider_type, instance_type.preemptible);
+        let provider_type = &order.instance_type.provider_type;
+        let group = self.parameters.quota_groups.of(provider_type);
         let error = self.error(
             Action::RunInstances,
             &failure,
@@ -293,6 +314,14 @@ impl Account {
         let now = self.now();
         self.memory().aged(&instance.id, Duration::ZERO, now);
         instance
+    }
+}
+
+/// EC2 may repeat what it was sent.
+fn conceal(words: &mut String, order: &CreateOrder) {
+    let secret = order.secret.reveal();
+    if secret.len() >= SECRET_CHARS_MIN {
+        *words = words.replace(secret, "(secret)");
     }
 }
 

@@ -49,6 +49,7 @@ impl Account {
         ids.extend(asked_about.found.iter().map(|found| instance(found).id));
         self.memory().shown(&ids, now);
         for found in &described {
+            self.memory().met(&provider_type(found));
             self.remember(found, None);
         }
         for found in &asked_about.found {
@@ -71,6 +72,7 @@ impl Account {
             self.places().runs(&wish(found), launched(found));
             self.memory().runs(instance(found).id, now);
         }
+        self.tell_of_volumes_left_behind(&alive);
         for found in &alive {
             // One that was made by another process, or by a create whose answer was lost, is as young as it is.
             self.memory().aged(&instance(found).id, age(found), now);

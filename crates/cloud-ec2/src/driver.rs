@@ -14,7 +14,8 @@ use dispatch_model::{CloudErrorClass, InstanceId, InstanceType, PricePoint};
 use serde_json::Value;
 
 use crate::{
-    account::Account, failure::HandedOver, parameters::Parameters, volumes, whole::OnlyWhole,
+    account::Account, failure::HandedOver, http::Http, parameters::Parameters, volumes,
+    whole::OnlyWhole,
 };
 
 /// How long connecting, and one answer, may take.
@@ -89,6 +90,7 @@ impl Ec2Driver {
         let parameters = Parameters::read(parameters)
             .map_err(|problems| CloudError::new(CloudErrorClass::Refused, problems.join("; ")))?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(Http::default())
             // Repeating is ours to decide (facts E7).
             .retry_config(RetryConfig::disabled())
             .identity_cache(IdentityCache::lazy().buffer_time(RENEWED_BEFORE).build())
@@ -202,5 +204,17 @@ impl InstanceSet for Account {
 
     fn ended(&self) -> Vec<Ended> {
         self.memory().take_ended()
+    }
+
+    fn quota_groups(&self) -> BTreeMap<String, String> {
+        let group = |name: String| {
+            let group = self.parameters.quota_groups.of(&name);
+            (name, group)
+        };
+        self.memory()
+            .take_new_types()
+            .into_iter()
+            .map(group)
+            .collect()
     }
 }

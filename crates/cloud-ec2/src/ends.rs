@@ -85,8 +85,7 @@ impl Account {
         let wish = wish(dead);
         let cause = cause(&code, self.memory().ran(&id));
         let verdict = atlas::judge(Some(&code), 0, &message);
-        let groups = &self.parameters.quota_groups;
-        let group = groups.of(&wish.provider_type, wish.preemptible);
+        let group = self.parameters.quota_groups.of(&wish.provider_type);
         let class = atlas::class(verdict, &group, self.now());
         match cause {
             // By hand, or by an earlier dispatcher.

@@ -7,9 +7,11 @@ use aws_sdk_ec2::{
         ConfigBag, Intercept, RuntimeComponents, http::HttpResponse,
         interceptors::BeforeTransmitInterceptorContextRef,
     },
-    error::{BoxError, DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{BoxError, ProvideErrorMetadata, SdkError},
 };
 use dispatch_model::Time;
+
+use crate::{atlas::shortened, http::was_not_sent};
 
 /// A failed call.
 #[derive(Clone, PartialEq, Debug)]
@@ -46,7 +48,7 @@ where
         send.await
             .map_err(|error| match HANDED_OVER.with(Cell::get) {
                 true => Failure::of(error),
-                false => Failure::NotSent(DisplayErrorContext(&error).to_string()),
+                false => Failure::NotSent(words_of(&error)),
             })
     };
     HANDED_OVER.scope(Cell::new(false), call).await
@@ -78,7 +80,7 @@ impl Failure {
     where
         E: Error + ProvideErrorMetadata + Send + Sync + 'static,
     {
-        let words = || DisplayErrorContext(&error).to_string();
+        let words = || words_of(&error);
         match &error {
             SdkError::ServiceError(refusal) => {
                 let meta = refusal.err().meta();
@@ -100,9 +102,8 @@ impl Failure {
             }
             SdkError::ConstructionFailure(_) => Failure::NotSent(words()),
             SdkError::DispatchFailure(failure)
-                if failure
-                    .as_connector_error()
-                    .is_some_and(|error| never_connected(error)) =>
+                if failure.is_user()
+                    || (failure.as_connector_error()).is_some_and(|error| was_not_sent(error)) =>
             {
                 Failure::NotSent(words())
             }
@@ -123,6 +124,14 @@ impl Failure {
     }
 }
 
+/// An error and its causes, without their `Debug` forms: those have whole answers in them, with the secrets of all
+/// instances.
+fn words_of(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    let words: Vec<String> = causes.map(ToString::to_string).collect();
+    shortened(&words.join(": "))
+}
+
 /// Whether whatever answers so in place of EC2 says that it passed nothing on: a request it does not take, a password
 /// that is wanted, a limit of its own. A proxy that gave up waiting (408, 499) does not know.
 fn is_kept_back(status: u16) -> bool {
@@ -130,12 +139,4 @@ fn is_kept_back(status: u16) -> bool {
         status,
         400 | 401 | 403 | 404 | 405 | 407 | 413 | 414 | 429 | 431
     )
-}
-
-/// Whether the connection was never made: it was refused, or not made in time, or the name was not found.
-fn never_connected(error: &(dyn Error + 'static)) -> bool {
-    type Http = hyper_util::client::legacy::Error;
-    std::iter::successors(Some(error), |&error| error.source())
-        .filter_map(|error| error.downcast_ref::<Http>())
-        .any(Http::is_connect)
 }

@@ -36,6 +36,10 @@ mod ends;
 #[cfg(feature = "sdk")]
 mod failure;
 #[cfg(feature = "sdk")]
+mod http;
+#[cfg(feature = "sdk")]
+mod left_behind;
+#[cfg(feature = "sdk")]
 mod omitted;
 #[cfg(feature = "sdk")]
 mod other_calls;

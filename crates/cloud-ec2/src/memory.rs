@@ -43,6 +43,11 @@ pub(crate) struct Memory {
     silent: BTreeSet<InstanceId>,
     /// The spot instances of the last list.
     spot: BTreeMap<InstanceId, PriceKey>,
+    /// The provider types that were ordered or listed, and of them those whose quota groups nobody has asked for yet.
+    types: BTreeSet<String>,
+    new_types: BTreeSet<String>,
+    /// The images of which it has been told that they leave volumes behind.
+    leaving: BTreeSet<String>,
     ask_for_zones_at: Time,
 }
 
@@ -199,6 +204,22 @@ impl Memory {
 
     pub(crate) fn price_key(&self, id: &InstanceId) -> Option<&PriceKey> {
         self.spot.get(id)
+    }
+
+    /// This provider type was ordered or listed.
+    pub(crate) fn met(&mut self, provider_type: &str) {
+        if self.types.len() < MOST && self.types.insert(provider_type.to_owned()) {
+            self.new_types.insert(provider_type.to_owned());
+        }
+    }
+
+    pub(crate) fn take_new_types(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.new_types)
+    }
+
+    /// Whether nobody has been told yet that instances of this image leave volumes behind.
+    pub(crate) fn is_first_to_leave(&mut self, image: &str) -> bool {
+        self.leaving.len() < MOST && self.leaving.insert(image.to_owned())
     }
 
     /// Whether this death is news.

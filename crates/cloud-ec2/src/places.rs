@@ -3,7 +3,10 @@
 //! A lack is remembered where it was met: for a subnet, for a zone, or for a type in a zone, so that one zone without
 //! a type does not keep the others from being used.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use dispatch_model::{CapacityScope, CloudErrorClass, Time};
 
@@ -16,6 +19,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 const DEATHS_MAX: u32 = 3;
 /// A lack that has not been met again for so long after its end is forgotten.
 const MEMORY: Duration = Duration::from_secs(300);
+/// More refusals that have been told are not kept.
+const TOLD_MOST: usize = 1000;
 
 /// What is asked for, as far as it matters here.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -34,6 +39,8 @@ pub(crate) struct Places {
     /// The zone of each subnet, as far as it could be learned.
     zones: BTreeMap<String, String>,
     lacks: BTreeMap<Site, Lack>,
+    /// Refusals that have been told, by their codes.
+    told: BTreeSet<(Site, String)>,
     /// Where an instance was taken back, until when others come first: there may be more of that, but it is no refusal.
     shunned: BTreeMap<Site, Time>,
     /// Instances of each type that died while they launched, one after the other.
@@ -67,6 +74,15 @@ pub(crate) struct Known {
     pub(crate) message: String,
 }
 
+/// Where one create goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Route {
+    /// The subnets to try, each at most once; `None` lets EC2 choose.
+    pub(crate) subnets: Vec<Option<String>>,
+    /// What is lacking where it does not go, for that reason.
+    pub(crate) lack: Option<Known>,
+}
+
 /// Where something is lacking. A subnet whose zone is not known is a zone of its own.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Site {
@@ -93,6 +109,7 @@ impl Places {
             start: 0,
             zones: BTreeMap::new(),
             lacks: BTreeMap::new(),
+            told: BTreeSet::new(),
             shunned: BTreeMap::new(),
             deaths: BTreeMap::new(),
         }
@@ -103,30 +120,32 @@ impl Places {
         self.zones = zones;
     }
 
-    /// The subnets to try for one create, each at most once; `None` lets EC2 choose. `Err`: what is lacking at all of
-    /// them, so that no call need be made.
-    pub(crate) fn route(&self, wish: &Wish, now: Time) -> Result<Vec<Option<String>>, Known> {
+    /// Where one create goes. `Err`: what is lacking in all subnets, so that no call need be made.
+    pub(crate) fn route(&self, wish: &Wish, now: Time) -> Result<Route, Known> {
         if self.subnets.is_empty() {
             let lack = self.lacks.get(&Site::Type(wish.clone()));
             return match lack.filter(|lack| now < lack.until) {
                 Some(lack) => Err(lack.known.clone()),
-                None => Ok(vec![None]),
+                None => Ok(Route {
+                    subnets: vec![None],
+                    lack: None,
+                }),
             };
         }
         let n = self.subnets.len();
         let in_turn = (0..n).filter_map(|step| self.subnets.get((self.start + step) % n));
         let (open, lacking): (Vec<_>, Vec<_>) =
             in_turn.partition(|subnet| self.lack(wish, subnet, now).is_none());
-        match lacking
+        let first_lack = lacking
             .first()
-            .and_then(|subnet| self.lack(wish, subnet, now))
-        {
-            Some(lack) if open.is_empty() => Err(lack.known.clone()),
-            _ => {
+            .and_then(|subnet| self.lacking(wish, Some(subnet.as_str()), now));
+        match first_lack {
+            Some(known) if open.is_empty() => Err(known),
+            lack => {
                 let (last, first): (Vec<_>, Vec<_>) =
                     (open.into_iter()).partition(|subnet| self.is_shunned(wish, subnet, now));
-                let route = first.into_iter().chain(last);
-                Ok(route.cloned().map(Some).collect())
+                let subnets = first.into_iter().chain(last).cloned().map(Some).collect();
+                Ok(Route { subnets, lack })
             }
         }
     }
@@ -147,7 +166,17 @@ impl Places {
             let site = self.site(wish, subnet, reach);
             self.lacks.remove(&site);
             self.shunned.remove(&site);
+            self.told.retain(|(refusing, _)| *refusing != site);
         }
+    }
+
+    /// Whether nobody has been told that creates are refused there with this code, since one worked there.
+    pub(crate) fn is_news(&mut self, wish: &Wish, subnet: &str, reach: Reach, code: &str) -> bool {
+        if self.told.len() >= TOLD_MOST {
+            self.told.clear();
+        }
+        let site = self.site(wish, subnet, reach);
+        self.told.insert((site, code.to_owned()))
     }
 
     /// A create was refused there.

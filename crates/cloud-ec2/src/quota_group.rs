@@ -8,22 +8,19 @@ pub(crate) struct QuotaGroups(pub(crate) BTreeMap<String, String>);
 
 impl QuotaGroups {
     /// The group of a type: named by the longest prefix that covers at least its leading letters ("trn1" is no "t"),
-    /// else those letters. Spot instances have limits of their own.
-    pub(crate) fn of(&self, provider_type: &str, preemptible: bool) -> String {
+    /// else those letters. Spot instances have limits of their own, of the same groups: whoever is told a group keeps the
+    /// two markets apart ([`dispatch_model::CapacityScope::QuotaGroup`]).
+    pub(crate) fn of(&self, provider_type: &str) -> String {
         let name = provider_type.to_ascii_lowercase();
         let letters = name
             .find(|c: char| !c.is_ascii_lowercase())
             .unwrap_or(name.len());
-        let group = (letters..=name.len())
+        (letters..=name.len())
             .rev()
             .filter(|end| *end > 0 && name.is_char_boundary(*end))
             .find_map(|end| self.0.get(&name[..end]))
-            .map_or(&name[..letters], String::as_str);
-        if preemptible {
-            format!("{group}-spot")
-        } else {
-            group.to_owned()
-        }
+            .map_or(&name[..letters], String::as_str)
+            .to_owned()
     }
 }
 
@@ -40,24 +37,19 @@ mod tests {
         groups.insert("vt".into(), "g".into());
         groups.insert("p5".into(), "p5".into());
         let groups = QuotaGroups(groups);
-        for (provider_type, preemptible, expected) in [
-            ("g1.large", false, "g"),
-            ("inf1.2xlarge", false, "inf"),
-            ("a1.small", false, "standard"),
-            ("m1.small", true, "standard-spot"),
-            ("p4.xlarge", true, "p-spot"),
-            ("p5.xlarge", true, "p5-spot"),
-            ("trn1.large", false, "trn"),
-            ("vt1.3xlarge", false, "g"),
-            ("M5.Large", false, "standard"),
-            ("", false, ""),
-            ("ß", false, ""),
+        for (provider_type, expected) in [
+            ("g1.large", "g"),
+            ("inf1.2xlarge", "inf"),
+            ("a1.small", "standard"),
+            ("p4.xlarge", "p"),
+            ("p5.xlarge", "p5"),
+            ("trn1.large", "trn"),
+            ("vt1.3xlarge", "g"),
+            ("M5.Large", "standard"),
+            ("", ""),
+            ("ß", ""),
         ] {
-            assert_eq!(
-                groups.of(provider_type, preemptible),
-                expected,
-                "{provider_type}"
-            );
+            assert_eq!(groups.of(provider_type), expected, "{provider_type}");
         }
     }
 }

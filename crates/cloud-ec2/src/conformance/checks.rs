@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 
 use dispatch_cloud_conformance::Report;
 
-use super::{calls, doubt, ends, environment, faults, omitted, on_moto};
+use super::{calls, doubt, ends, environment, faults, line, omitted, on_moto, told};
 
 /// A check.
 pub(super) struct Check {
@@ -93,6 +93,7 @@ checks! {
     [E6 K28] a_throttled_create_delays_creates_and_no_destroy: lab (faults), moto NO_THROTTLE;
     [E6 K28] throttled_ends_tags_and_lists_say_until_when: lab (faults), moto NO_THROTTLE;
     [E6 K28] an_answer_that_is_no_throttle_ends_the_delay: lab (faults), moto NO_THROTTLE;
+    [] creates_wait_for_their_turn_at_ec2s_rate: lab (faults), moto NO_THROTTLE;
     [E7] the_sdk_repeats_nothing: lab (faults), moto NO_FAULTS;
     [E8] a_lack_of_a_type_is_not_a_quota: lab (faults), moto NO_LACK;
     [E8 E9 E10 K28] each_code_has_its_class_and_its_next_step: lab (faults), moto NO_LACK;
@@ -103,10 +104,13 @@ checks! {
     [E11] after_all_subnets_have_refused_the_next_create_begins_elsewhere: lab (faults), moto NO_RECORD;
     [E12] a_lack_is_told_rather_than_another_error_of_another_subnet: lab (faults), moto NO_LACK;
     [E13] success_without_an_instance_is_asked_about_again: lab (doubt), moto NO_FAULTS;
+    [] a_subnet_that_refuses_while_another_works_is_told_once_until_it_works: lab (told), moto "its subnets refuse always or never";
     [E14] an_empty_token_ends_a_list: lab (faults), moto LONG_PAGES;
     [E14] a_list_in_small_pages_is_whole: lab (faults), moto LONG_PAGES;
     [] a_list_whose_second_page_fails_is_an_error: lab (faults), moto LONG_PAGES;
     [E20] cores_are_limited_by_quota_group: lab (faults), moto NO_LIMITS;
+    [E20] groups_of_types_are_told_before_any_refusal: lab (told), moto NO_LIMITS;
+    [] volumes_that_the_image_leaves_behind_are_told_once: lab (told), moto "its images have one volume";
     [] a_lack_is_remembered_for_the_zone_and_the_type: lab (faults), moto NO_LACK;
     [] without_the_permission_to_describe_subnets_each_counts_as_a_zone: lab (faults), moto GRANTS;
     [] creates_beside_the_first_wait_for_the_zones: lab (faults), moto NO_LACK;
@@ -129,7 +133,8 @@ checks! {
     [] answers_that_are_cut_off_or_not_ec2s_are_asked_about_again: lab (doubt), moto NO_FAULTS;
     [] a_proxys_timeout_is_no_refusal: lab (doubt), moto NO_FAULTS;
     [] an_answer_that_is_not_ec2s_is_no_answer: lab (faults), moto NO_FAULTS;
-    [] a_list_that_is_cut_off_is_an_error: lab (faults), moto NO_FAULTS;
+    [] a_list_that_is_cut_off_is_an_error: lab (told), moto NO_FAULTS;
+    [] a_cut_line_holds_no_call_back_for_long: lab (line), moto NO_FAULTS;
     [] a_call_without_an_answer_ends: lab (faults), moto NO_FAULTS;
     [] a_fresh_instance_that_is_not_known_yet_is_not_gone: lab (faults), moto NO_DELAY;
     [] a_fresh_instance_of_a_list_is_not_gone: lab (faults), moto NO_DELAY;
@@ -149,7 +154,7 @@ checks! {
     [] what_ended_before_this_process_began_says_nothing: lab (ends), moto NO_DEATHS;
     [] an_older_instance_that_runs_ends_no_hold: lab (ends), moto NO_DEATHS;
     [K34] an_end_by_another_hand_is_told: lab (ends), moto (on_moto);
-    [] the_secret_is_in_no_message: lab (faults), moto NO_RECORD;
+    [] the_secret_is_in_no_message: lab (told), moto NO_RECORD;
 }
 
 /// Runs a check; what it says if it panics.

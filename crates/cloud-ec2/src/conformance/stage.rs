@@ -79,6 +79,8 @@ pub(super) struct Setup {
     pub(super) deploy_key: bool,
     /// How many times shorter pauses are.
     pub(super) haste: f64,
+    /// Whether creates keep to EC2's documented rate.
+    pub(super) paced: bool,
     pub(super) world: fn(&mut Settings),
 }
 
@@ -95,6 +97,7 @@ impl Default for Setup {
             answer_within: None,
             deploy_key: true,
             haste: 1.0,
+            paced: false,
             world: |_| (),
         }
     }
@@ -121,6 +124,7 @@ impl Setup {
             driver = driver.answered_within(within);
         }
         driver.manner.haste = self.haste;
+        driver.manner.paced = self.paced;
         let clock = TestClock::start();
         let key = self.deploy_key.then(|| lab.public_key());
         let account = account(&driver, &self.parameters, key, &clock).await;

@@ -29,7 +29,7 @@ fn all_have_defaults() {
         assert_eq!(parameters.spot_price_interval, Duration::from_secs(86400));
         assert_eq!(parameters.ebs_price.to_string(), "0.1");
         assert_eq!(parameters.admin_username, "crunch");
-        assert_eq!(parameters.quota_groups.of("m5.large", false), "standard");
+        assert_eq!(parameters.quota_groups.of("m5.large"), "standard");
         assert!(parameters.subnets.is_empty() && parameters.security_groups.is_empty());
     }
 }

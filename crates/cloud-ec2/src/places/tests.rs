@@ -41,6 +41,7 @@ fn check(mut places: Places, script: &str, expected: Expect) {
         } else if let Some(name) = word.strip_suffix('?') {
             seen.push(match places.route(&wish(name), now) {
                 Ok(route) => route
+                    .subnets
                     .into_iter()
                     .map(|s| s.unwrap_or("-".into()))
                     .collect::<Vec<_>>()
@@ -150,6 +151,46 @@ fn with_nothing_left_no_call_is_made_and_the_reason_is_told() {
         none: sold out
         a1 a2 b1"#]],
     );
+}
+
+/// Another subnet may have another error, which says nothing of the lack (facts E12).
+#[test]
+fn a_route_around_a_lack_tells_it() {
+    let mut places = places(true);
+    let (lack, now) = (Reach::TypeInZone, Time::ZERO);
+    places.refused(&wish("m"), Some("b1"), lack, true, "sold out", now);
+    for (name, now, expected) in [
+        ("m", Time::ZERO, Some("sold out")),
+        ("x", Time::ZERO, None),
+        ("m", Time::from_secs(61), None),
+    ] {
+        let route = places.route(&wish(name), now).expect("a route");
+        let lack = route.lack.map(|known| known.message);
+        assert_eq!(lack.as_deref(), expected, "{name} at {now:?}");
+    }
+}
+
+#[test]
+fn a_refusal_is_news_once_until_something_works_there() {
+    let mut places = places(true);
+    let mut is_news = |name, subnet, reach, code| places.is_news(&wish(name), subnet, reach, code);
+    assert!(is_news("m", "a1", Reach::Subnet, "Wrong"));
+    assert!(!is_news("m", "a1", Reach::Subnet, "Wrong"));
+    assert!(!is_news("x", "a1", Reach::Subnet, "Wrong"), "of any type");
+    assert!(is_news("m", "a1", Reach::Subnet, "Full"));
+    assert!(is_news("m", "a2", Reach::Subnet, "Wrong"));
+    assert!(is_news("m", "a1", Reach::TypeInZone, "None"));
+    assert!(
+        !is_news("m", "a2", Reach::TypeInZone, "None"),
+        "of the zone"
+    );
+    assert!(is_news("x", "a2", Reach::TypeInZone, "None"));
+    places.worked(&wish("x"), Some("a1"));
+    let mut is_news = |name, subnet, reach, code| places.is_news(&wish(name), subnet, reach, code);
+    assert!(is_news("m", "a1", Reach::Subnet, "Wrong"));
+    assert!(!is_news("m", "a2", Reach::Subnet, "Wrong"));
+    assert!(!is_news("m", "a1", Reach::TypeInZone, "None"), "x only");
+    assert!(is_news("x", "a1", Reach::TypeInZone, "None"));
 }
 
 #[test]

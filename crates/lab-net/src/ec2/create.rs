@@ -60,7 +60,7 @@ impl Account {
             zone: subnet.zone.clone(),
             key_name: form.get("KeyName").map(str::to_owned),
             at_ms: now.ms,
-            disks: disks(form),
+            disks: disks(form, self.settings.image_leaves_volume),
             died: None,
         };
         self.tokens.insert(

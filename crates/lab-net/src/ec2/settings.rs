@@ -132,6 +132,8 @@ pub struct Ec2Settings {
     pub omitted_rate: f64,
     /// Whether what has ended loses its tags at once, so that lists by tag omit it; EC2 takes its time.
     pub ended_lose_tags: bool,
+    /// Whether the image has a second volume that is not deleted with its instance.
+    pub image_leaves_volume: bool,
     /// How many cores of a quota group may run.
     pub vcpu_limits: BTreeMap<String, u32>,
     /// The largest page of a list.
@@ -177,6 +179,7 @@ impl Default for Ec2Settings {
             omitted: BTreeSet::new(),
             omitted_rate: 0.0,
             ended_lose_tags: false,
+            image_leaves_volume: false,
             vcpu_limits: BTreeMap::new(),
             page: 1000,
             empty_tokens: false,

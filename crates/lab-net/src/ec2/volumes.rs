@@ -1,5 +1,5 @@
-//! Volumes: one from the image for each instance, and those that its creation asks for. One goes with its instance only
-//! if that was asked for (the image asks for its own).
+//! Volumes: one from the image for each instance, a second one if the image is such, and those that its creation asks for.
+//! One goes with its instance only if that was asked for (the image asks for its first).
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -39,16 +39,18 @@ pub struct Volume {
     pub in_use: bool,
 }
 
-/// The volumes that a creation asks for, the image's own first.
-pub(super) fn disks(form: &Form) -> Vec<Disk> {
+/// The volumes that a creation asks for, the image's own first: of these, one that is left behind if the image is such.
+pub(super) fn disks(form: &Form, image_leaves_volume: bool) -> Vec<Disk> {
     let tags = form.tags_for("volume");
-    let of_image = Disk {
-        device: "/dev/xvda".to_owned(),
+    let of_image = |device: &str, deleted_with_instance| Disk {
+        device: device.to_owned(),
         gib: IMAGE_GIB,
         kind: "gp2".to_owned(),
-        deleted_with_instance: true,
+        deleted_with_instance,
         tags: tags.clone(),
     };
+    let first = of_image("/dev/xvda", true);
+    let second = image_leaves_volume.then(|| of_image("/dev/xvdb", false));
     let asked_for = (1..).map_while(|n| {
         let get = |key: &str| form.get(&format!("BlockDeviceMapping.{n}.{key}"));
         Some(Disk {
@@ -59,7 +61,7 @@ pub(super) fn disks(form: &Form) -> Vec<Disk> {
             tags: tags.clone(),
         })
     });
-    [of_image].into_iter().chain(asked_for).collect()
+    [first].into_iter().chain(second).chain(asked_for).collect()
 }
 
 /// What an instance shows of its volumes.
