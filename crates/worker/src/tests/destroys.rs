@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dispatch_model::{Time, WorkerId};
+use dispatch_model::{CloudErrorClass, Time, WorkerId};
 
 use super::script;
-use crate::{Action, CallId, Event, ListedInstance, Pool, Settings};
+use crate::{Action, CallId, Event, Failure, ListedInstance, Pool, Settings};
 
 /// A pool whose instances are all told to go at once, at one cloud call a second: eight at a time may be under way.
 struct Mass {
@@ -72,11 +72,15 @@ impl Mass {
 
     /// The cloud accepts the call that was ordered as the nth.
     fn accepted(&mut self, nth: usize) {
+        self.answered(nth, Ok(()));
+    }
+
+    fn answered(&mut self, nth: usize, result: Result<(), Failure>) {
         let (call, worker) = self.destroys[nth];
         self.handle(Event::Destroyed {
             call,
             worker,
-            result: Ok(()),
+            result,
         });
     }
 
@@ -132,6 +136,17 @@ fn a_destroy_that_was_accepted_counts_however_late_that_is_said() {
     mass.pass_until(113);
     mass.listed([]);
     assert!(mass.pool.snapshot().workers.is_empty());
+}
+
+#[test]
+fn who_is_told_to_wait_is_not_kept_waiting_longer_each_time() {
+    let mut mass = Mass::of(1);
+    for nth in 0..6 {
+        let too_many = CloudErrorClass::RateLimited(mass.now);
+        mass.answered(nth, Err(script::failure(too_many, "slower")));
+        mass.pass_until(10 * (nth as u64 + 1));
+        assert_eq!(mass.ordered().len(), nth + 2, "after TimeoutShutdown");
+    }
 }
 
 #[test]
