@@ -131,6 +131,7 @@ mod tests {
                     first_seen_wall: jiff::Timestamp::UNIX_EPOCH,
                     supervisor: details.parameters.supervisor,
                     sizing: Default::default(),
+                    needs_known: true,
                     locked_here: false,
                     busy: false,
                     as_of: Time::ZERO,

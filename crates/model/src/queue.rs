@@ -1,6 +1,9 @@
 //! What the planner sees of the container queue.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{ContainerId, ContainerState, InstanceTypeName, Resources, Time};
 
@@ -11,6 +14,10 @@ pub struct QueueSnapshot {
     pub listed_at: Option<Time>,
     /// Every container that concerns us.
     pub entries: BTreeMap<ContainerId, Arc<QueueEntry>>,
+    /// Containers that are in that list and of which nothing more could be read. Those that were read earlier are among
+    /// the entries as well; of the others nobody knows whether they are wanted, so their runners are left alone (facts
+    /// K12).
+    pub unreadable: BTreeSet<ContainerId>,
 }
 
 /// One container, as the planner needs it.
@@ -32,6 +39,9 @@ pub struct QueueEntry {
     pub supervisor: bool,
     /// What it needs, and where it may run.
     pub sizing: Arc<Sizing>,
+    /// What it needs could be read. If not, `sizing` says nothing, and nothing more may join it where it runs (facts
+    /// S35).
+    pub needs_known: bool,
     /// It is Locked, and since this daemon started it has been seen in another state: so the lock is this daemon's own,
     /// and no runner of an earlier daemon can be behind it. `false` for a lock found at the start (facts K2, S5).
     pub locked_here: bool,

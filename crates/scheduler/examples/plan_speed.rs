@@ -6,7 +6,6 @@
 )]
 
 use std::{
-    collections::BTreeMap,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -185,7 +184,7 @@ fn situation(
         .collect();
     let mut queue = QueueSnapshot {
         listed_at: Some(Time::from_secs(999)),
-        entries: BTreeMap::new(),
+        ..QueueSnapshot::default()
     };
     let mut pool = PoolSnapshot {
         surveyed: true,
@@ -247,6 +246,7 @@ fn entry(id: ContainerId, state: ContainerState, shape: &Arc<Sizing>, priority: 
         first_seen_wall: Timestamp::UNIX_EPOCH,
         supervisor: false,
         sizing: Arc::clone(shape),
+        needs_known: true,
         locked_here: state == ContainerState::Locked,
         busy: false,
         as_of: Time::from_secs(999),

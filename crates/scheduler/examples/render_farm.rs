@@ -93,6 +93,7 @@ impl Farm {
             first_seen_wall: self.now().wall,
             supervisor: false,
             sizing: Arc::new(Sizing { needs, types }),
+            needs_known: true,
             locked_here: false,
             busy: false,
             as_of: self.now().time,

@@ -28,6 +28,7 @@
 //!     first_seen_wall: now.wall,
 //!     supervisor: false,
 //!     sizing: Arc::new(Sizing { needs, types: vec!["small".into()] }),
+//!     needs_known: true,
 //!     locked_here: true,
 //!     busy: false,
 //!     as_of: Time::from_secs(4),
@@ -47,6 +48,7 @@
 //! let queue = QueueSnapshot {
 //!     listed_at: Some(Time::from_secs(4)),
 //!     entries: BTreeMap::from([(job.id.clone(), Arc::new(job))]),
+//!     ..QueueSnapshot::default()
 //! };
 //! let types = BTreeMap::from([(small.name.clone(), Arc::new(small))]);
 //! let pool = PoolSnapshot { surveyed: true, ..PoolSnapshot::default() };

@@ -1,6 +1,6 @@
 //! Where queue and pool contradict each other, and how to set it right (facts §8.4).
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use dispatch_model::{
     ContainerId, ContainerState, Now, PoolSnapshot, QueueEntry, QueueSnapshot, RunnerState,
@@ -111,7 +111,7 @@ impl fmt::Display for KillReason {
 /// The order of a container's runners in the pool snapshot matters: the one seen first comes first.
 ///
 /// - A runner is ended when its container is not wanted (priority 0), has ended, is Queued again, is not in the queue,
-///   or has another runner that was there first.
+///   or has another runner that was there first. One whose container is in the queue but cannot be read is left alone.
 /// - A Running container is cancelled when its runner has gone and an answer of the API that was asked for since still
 ///   says Running; or when it is on no worker at all. Neither while a worker may yet turn out to run it, be it by the
 ///   last start of a dead daemon, which arrives late.
@@ -126,6 +126,7 @@ pub fn reconcile(
     now: Now,
 ) -> Repairs {
     let mut look = Look {
+        unreadable: &queue.unreadable,
         recovery,
         now: now.time,
         hidden_until: hidden_until(pool, recovery, now.time),
@@ -190,6 +191,7 @@ impl Runners {
 }
 
 struct Look<'a> {
+    unreadable: &'a BTreeSet<ContainerId>,
     recovery: &'a Recovery,
     now: Time,
     hidden_until: Option<Time>,
@@ -197,8 +199,11 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// A container that the queue does not know.
+    /// A container that the queue does not know, or knows to be there and no more.
     fn stranger(&mut self, container: &ContainerId, views: &[RunnerView]) {
+        if self.unreadable.contains(container) {
+            return;
+        }
         let runners = Runners::of(views);
         self.kill(container, &runners.alive, KillReason::NotInQueue);
         if runners.all_gone() {

@@ -8,7 +8,8 @@
 //! worker 1 type2 idle : a b       states unknown booting idle running shutdown; then the containers alive on it
 //! worker 2 type2 idle hold        also: drain broken creating silent gpus=1 since=50
 //! queued a p5 cpu=2 on=type2      also: locked running complete cancelled
-//! locked b p5 found               also: supervisor busy seen=3 as_of=90 created=40 ram=3 scratch=1 gpus=1 vram=4
+//! unreadable c                    its row cannot be read
+//! locked b p5 found               also: supervisor busy unsized seen=3 as_of=90 created=40 ram=3 scratch=1 gpus=1 vram=4
 //! runner a 1 exited=50            also: starting alive killing given-up
 //! limit containers=3 supervisors=1 per_instance=2 patience=60
 //! instances max=3
@@ -17,7 +18,7 @@
 //! substitute type2 type4           containers for type2 may go to type4
 //! ```
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use dispatch_model::{
     ContainerState, Gpu, Hold, HoldCause, IdleBehavior, InstanceType, Now, PoolSnapshot,
@@ -56,7 +57,7 @@ impl Situation {
         let mut situation = Situation {
             queue: QueueSnapshot {
                 listed_at: Some(Time::from_secs(99)),
-                entries: BTreeMap::new(),
+                ..QueueSnapshot::default()
             },
             pool: PoolSnapshot {
                 surveyed: true,
@@ -88,6 +89,9 @@ impl Situation {
             "price" => self.pool.price_limit = Some(value(words, "max").expect("max=")),
             "orders" => self.pool.orders_at_once = Some(value(words, "max").expect("max=")),
             "hold" => self.pool.hold = Some(hold(words[0], words)),
+            "unreadable" => {
+                self.queue.unreadable.insert(words[0].into());
+            }
             "substitute" => {
                 (self.pool.substitutes).insert(words[0].into(), words[1].into());
             }
@@ -304,6 +308,7 @@ fn entry(state: ContainerState, words: &[&str]) -> QueueEntry {
                 .map(Into::into)
                 .collect(),
         }),
+        needs_known: !has("unsized"),
         locked_here: state == ContainerState::Locked && !has("found"),
         busy: has("busy"),
         as_of: Time::from_secs(value(words, "as_of").unwrap_or(99)),

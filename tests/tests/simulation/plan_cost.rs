@@ -141,6 +141,7 @@ fn entry(
         first_seen_wall: Timestamp::UNIX_EPOCH,
         supervisor: false,
         sizing: Arc::new(Sizing { needs, types }),
+        needs_known: true,
         locked_here: false,
         busy: false,
         as_of: Time::from_secs(999),

@@ -150,6 +150,32 @@ fn the_last_start_of_a_dead_daemon_that_arrives_late_does_not_run_its_container_
 }
 
 #[test]
+fn a_running_container_whose_record_cannot_be_read_after_a_restart_is_left_alone() {
+    // Facts K12, S35: it goes on, and nothing is put beside it while nobody knows what it needs.
+    for (attribute, value) in [
+        ("priority", json!("high")),
+        ("state", json!("Frozen")),
+        ("locked_by_uuid", json!(17)),
+        ("runtime_constraints", json!({"vcpus": "many"})),
+    ] {
+        let mut sim = Sim::new(small(30));
+        let uuid = sim.submit(&container(2, 1), 30_000);
+        until_state(&mut sim, &uuid, "Running", 10_000);
+        let its_own = the_instance(&sim);
+        sim.kill_daemon();
+        let at = now(&sim);
+        sim.world_mut().poison(&uuid, attribute, value, None, at);
+        sim.start_daemon();
+        // It would fit in beside one that needs nothing.
+        let other = sim.submit(&container(3, 1), 1_000);
+        until_state(&mut sim, &other, "Running", 15_000);
+        assert_ne!(instance_of(&sim, &other), Some(its_own), "{attribute}");
+        let life = sim.finish(120_000);
+        assert_eq!(life.report.complete, 2, "{attribute}");
+    }
+}
+
+#[test]
 fn an_adopted_busy_instance_is_not_destroyed_for_failing_its_boot_probe() {
     // Facts K3, W4: `systemctl is-system-running` may say "degraded" while all is well.
     let mut sim = Sim::new(small(5));

@@ -200,10 +200,16 @@ impl Entry {
             first_seen_wall: self.first_seen.wall,
             supervisor: self.details.parameters.supervisor,
             sizing: Arc::clone(&self.sizing),
+            needs_known: self.needs_known(),
             locked_here: self.state == ContainerState::Locked && self.seen_unlocked,
             busy: self.is_busy(),
             as_of: self.as_of,
         })
+    }
+
+    /// Whether what it takes up where it runs is known, except its temporary space before its mounts have been read.
+    fn needs_known(&self) -> bool {
+        self.request_problem.is_none() && !matches!(self.mounts, Mounts::Bad(_))
     }
 
     /// Nothing may be asked of it now: a call is under way, one has just failed, or it is about to be cancelled.

@@ -71,6 +71,7 @@ impl View {
 
     fn take_list(&mut self, list: PollRows, polling: Polling, now: Now, out: &mut Effects) {
         let mut unreadable = BTreeSet::new();
+        let mut unread = BTreeSet::new();
         let mut rows: BTreeMap<ContainerId, Row> = BTreeMap::new();
         for raw in &list.rows {
             match row::read_row(raw) {
@@ -81,10 +82,13 @@ impl View {
                     rows.insert(row.id.clone(), row);
                 }
                 Err((id, problem)) => {
+                    unread.extend(id.clone());
                     unreadable.insert((id, problem.to_string()));
                 }
             }
         }
+        // Another call of the same poll may have brought it whole.
+        unread.retain(|id| !rows.contains_key(id));
         self.tell_unreadable(unreadable, out);
         for (id, row) in rows {
             self.take_row(&id, row, polling, now, out);
@@ -100,6 +104,7 @@ impl View {
                 self.remove(id, Leaving::FarDown, out);
             }
         }
+        self.snapshot.unreadable = unread;
         self.snapshot.listed_at = Some(polling.asked_at);
     }
 

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use dispatch_model::{
-    ContainerState, HoldCause, Now, PoolSnapshot, QueueEntry, QueueSnapshot, Time, WorkerId,
+    ContainerState, HoldCause, Now, PoolSnapshot, QueueEntry, QueueSnapshot, Resources, Time,
+    WorkerId,
 };
 
 use super::{
@@ -125,7 +126,7 @@ impl<'a> Pass<'a> {
             runners.before(&entry.id, |stranger| self.places.occupy(stranger, None));
             let own = runners.of(&entry.id);
             for worker in standing::live(own) {
-                self.places.occupy(worker, Some(&entry.sizing.needs));
+                self.places.occupy(worker, known_needs(entry));
             }
             let wait = self.stand(entry, Standing::of(own), index);
             self.waits.push(wait);
@@ -134,7 +135,7 @@ impl<'a> Pass<'a> {
         for worker in self.places.vacate_where_more_are_listed() {
             for container in &worker.containers {
                 let found = (self.entries).binary_search_by(|entry| entry.id.cmp(container));
-                let needs = found.ok().map(|index| &self.entries[index].sizing.needs);
+                let needs = (found.ok()).and_then(|index| known_needs(self.entries[index]));
                 self.places.occupy(worker.id, needs);
             }
         }
@@ -428,4 +429,9 @@ impl<'a> Pass<'a> {
             .collect();
         self.plan
     }
+}
+
+/// What a container takes up where it runs, if that is known.
+fn known_needs(entry: &QueueEntry) -> Option<&Resources> {
+    entry.needs_known.then_some(&entry.sizing.needs)
 }

@@ -300,6 +300,38 @@ fn a_worker_with_a_container_unknown_to_the_queue_has_no_room() {
 }
 
 #[test]
+fn a_worker_with_a_container_of_unknown_needs_has_no_room() {
+    // Facts K12: what it asks for could never be read, or nothing of it could.
+    check(
+        "
+        worker 1 type8 running : r
+        worker 2 type8 running : bad
+        running r on=type8 unsized
+        unreadable bad
+        locked a on=type8
+        ",
+        expect![[r#"
+            create type8 for a
+            a: waits for a new type8
+        "#]],
+    );
+    // Also where the pool tells of it in the worker's own list alone.
+    let mut situation = Situation::read(
+        "
+        worker 1 type8 running : r
+        running r on=type8 unsized
+        locked a on=type8
+        ",
+    );
+    situation.pool.runners.clear();
+    expect![[r#"
+        create type8 for a
+        a: waits for a new type8
+    "#]]
+    .assert_eq(&write_plan(&situation.plan()));
+}
+
+#[test]
 fn an_unknown_worker_with_a_container_is_not_idle() {
     check(
         "

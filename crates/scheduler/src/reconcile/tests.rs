@@ -108,6 +108,22 @@ fn a_runner_that_is_being_ended_is_left_to_that() {
 }
 
 #[test]
+fn the_runner_of_a_container_that_cannot_be_read_is_left_alone() {
+    // Facts K12: nobody knows whether it is wanted. What became of it is remembered until it can be read.
+    check(
+        "
+        worker 1 type8 running : bad stranger
+        unreadable bad
+        unreadable gone
+        runner gone 1 exited=50
+        ",
+        expect![[r#"
+            kill stranger on w1: NotInQueue
+        "#]],
+    );
+}
+
+#[test]
 fn the_second_of_two_runners_is_ended() {
     check(
         "

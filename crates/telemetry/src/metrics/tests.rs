@@ -84,6 +84,7 @@ fn entry(id: &str, state: ContainerState, types: &[&str]) -> Arc<QueueEntry> {
             types: types.iter().map(|t| (*t).into()).collect(),
             ..Sizing::default()
         }),
+        needs_known: true,
         locked_here: false,
         busy: false,
         as_of: Time::ZERO,
@@ -97,6 +98,7 @@ fn queue(entries: &[Arc<QueueEntry>]) -> QueueSnapshot {
             .iter()
             .map(|e| (e.id.clone(), Arc::clone(e)))
             .collect(),
+        ..QueueSnapshot::default()
     }
 }
 

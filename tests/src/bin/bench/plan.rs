@@ -154,6 +154,7 @@ fn entry(id: ContainerId, state: ContainerState, shape: &Arc<Sizing>, priority: 
         first_seen_wall: Timestamp::UNIX_EPOCH,
         supervisor: false,
         sizing: Arc::clone(shape),
+        needs_known: true,
         locked_here: state == ContainerState::Locked,
         busy: false,
         as_of: Time::from_secs(999),

@@ -373,11 +373,12 @@ fn a_bad_row_is_told_once_and_concerns_itself_only() {
             30 mounts c1=0 c2=0 c3=0
             31 show
               listed at Some(0.001s)
-              c1 Queued 5 [] as of 0.001s
+              c1 Queued 5 [] of unknown needs as of 0.001s
                 problem: the container's record cannot be read: runtime_constraints.ram: a string "much" cannot be used
               c2 Queued 5 [small] as of 0.001s
-              c3 Running 5 [] as of 0.001s
+              c3 Running 5 [] of unknown needs as of 0.001s
                 problem: the container's record cannot be read: runtime_constraints.ram: a string "much" cannot be used
+              unreadable {c4}
               again at Some(10.020s)
             10020 tick
               -> poll for t1, known [c3, c1, c2], 100 wanted
@@ -398,6 +399,64 @@ fn a_bad_row_is_told_once_and_concerns_itself_only() {
               c3 Running 5 [small] as of 20.030s
               c4 Queued 1 [small] as of 20.030s
               again at Some(30.040s)
+        "#]],
+    );
+}
+
+#[test]
+fn of_rows_that_cannot_be_read_at_least_it_is_known_that_they_are_there() {
+    check_on(
+        "",
+        "
+        20 poll c1:Running:5:t1:bad-priority c2:Frozen:5:t1 c3:Running:5:bad-lock c4:Queued:5:bad-priority c4:Queued:5
+        30 mounts c4=0
+        31 show
+        10020 tick
+        10030 poll !503
+        10031 show
+        11030 tick
+        11040 poll c1:Running:5:t1 c4:Frozen:5
+        11050 mounts c1=0
+        11051 show
+        ",
+        expect![[r#"
+            20 poll c1:Running:5:t1:bad-priority c2:Frozen:5:t1 c3:Running:5:bad-lock c4:Queued:5:bad-priority c4:Queued:5
+              -> mounts of [c4]
+              .. polled 5 rows in 19 ms
+              .. Some(c1) unusable: priority: a string "high" cannot be used
+              .. Some(c2) unusable: state: a string "Frozen" cannot be used
+              .. Some(c3) unusable: locked_by_uuid: a number 17 cannot be used
+              .. Some(c4) unusable: priority: a string "high" cannot be used
+              .. c4 appeared Queued
+            30 mounts c4=0
+            31 show
+              listed at Some(0.001s)
+              c4 Queued 5 [small] as of 0.001s
+              unreadable {c1, c2, c3}
+              again at Some(10.020s)
+            10020 tick
+              -> poll for t1, known [c4], 100 wanted
+            10030 poll !503
+              .. poll failed (1): 503
+            10031 show
+              listed at Some(0.001s)
+              c4 Queued 5 [small] as of 0.001s
+              unreadable {c1, c2, c3}
+              again at Some(11.030s)
+            11030 tick
+              -> poll for t1, known [c4], 100 wanted
+            11040 poll c1:Running:5:t1 c4:Frozen:5
+              -> mounts of [c1]
+              .. polled 2 rows in 10 ms
+              .. Some(c4) unusable: state: a string "Frozen" cannot be used
+              .. c1 appeared Running
+            11050 mounts c1=0
+            11051 show
+              listed at Some(11.030s)
+              c1 Running 5 [small] as of 11.030s
+              c4 Queued 5 [small] as of 0.001s
+              unreadable {c4}
+              again at Some(21.040s)
         "#]],
     );
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! tick | poke | wanted 500 | whoami t1 | lock c1 | unlock c1 | cancel c1 | forget c1 | refresh c1
-//! poll ROW... gone=c1 unasked=c1 more        a row is id:state:priority[:locked by][:vcpus=N|image=X|spot|sup|bad|bad-priority]
+//! poll ROW... gone=c1 unasked=c1 more        a row is id:state:priority[:locked by][:vcpus=N|image=X|spot|sup|bad|bad-priority|bad-lock]
 //! mounts c1=0 c2=1000 c3=bad ask=c4          c4 was asked for, and is missing
 //! locked c1 Locked 5 t1                      also unlocked, cancelled, read; `read c1 Running 5 t1 {"error":"x"}`
 //! poll !503                                  any answer can fail: !STATUS, !notsent, !unreachable, !timeout, !odd
@@ -100,10 +100,15 @@ impl Script {
         let mut shown = format!("  listed at {:?}\n", snapshot.listed_at);
         for (id, entry) in &snapshot.entries {
             shown += &format!(
-                "  {id} {} {} {:?}{}{}{} as of {}\n",
+                "  {id} {} {} {:?}{}{}{}{} as of {}\n",
                 entry.state,
                 entry.priority,
                 entry.sizing.types,
+                if entry.needs_known {
+                    ""
+                } else {
+                    " of unknown needs"
+                },
                 if entry.supervisor { " supervisor" } else { "" },
                 if entry.locked_here {
                     " locked-here"
@@ -116,6 +121,9 @@ impl Script {
             if let Some(problem) = &self.view.details(id).expect("details").problem {
                 shown += &format!("    problem: {problem}\n");
             }
+        }
+        if !snapshot.unreadable.is_empty() {
+            shown += &format!("  unreadable {:?}\n", snapshot.unreadable);
         }
         shown + &format!("  again at {:?}\n", self.view.deadline())
     }
@@ -208,6 +216,7 @@ fn row(text: &str) -> Value {
             "sup" => row["scheduling_parameters"]["supervisor"] = json!(true),
             "bad" => row["runtime_constraints"]["ram"] = json!("much"),
             "bad-priority" => row["priority"] = json!("high"),
+            "bad-lock" => row["locked_by_uuid"] = json!(17),
             part => match part.split_once('=') {
                 Some(("vcpus", vcpus)) => {
                     row["runtime_constraints"]["vcpus"] = vcpus.parse().expect("vcpus");

@@ -248,7 +248,7 @@ fn mounts_of_an_unexpected_shape_end_in_a_cancellation_that_says_so() {
               .. c1 impossible: this container cannot be run: its mounts cannot be understood (mounts.stdin: a list where an object belongs)
             31 show
               listed at Some(0.001s)
-              c1 Queued 5 [] busy as of 0.001s
+              c1 Queued 5 [] of unknown needs busy as of 0.001s
               c2 Queued 5 [small] as of 0.001s
               again at Some(10.020s)
         "#]],

@@ -40,6 +40,7 @@ fn a_state_nobody_knows_is_told_once_and_changes_nothing() {
               listed at Some(20.030s)
               c1 Queued 5 [small] as of 0.001s
               c2 Queued 4 [small] as of 20.030s
+              unreadable {c1, c3}
               again at Some(30.040s)
             30040 tick
               -> poll for t1, known [c1, c2], 100 wanted
@@ -58,6 +59,7 @@ fn a_state_nobody_knows_is_told_once_and_changes_nothing() {
               listed at Some(40.050s)
               c1 Queued 5 [small] as of 30.040s
               c2 Queued 4 [small] busy as of 40.050s
+              unreadable {c1}
               again at Some(41.070s)
         "#]],
     );
