@@ -13,6 +13,8 @@ const TIMEOUT_PROBE_MS: u64 = 8000;
 const TIMEOUT_BOOTING_MS: u64 = 8000;
 /// For so long EC2 lists what has ended, about, ms.
 const ENDED_LISTED_MS: u64 = 3_600_000;
+/// StaleLockTimeout of the demo's configuration, ms.
+const STALE_LOCK_TIMEOUT_MS: u64 = 10_000;
 /// TimeoutIdle of the demo's configuration, ms.
 const TIMEOUT_IDLE_MS: u64 = 3000;
 
@@ -22,6 +24,7 @@ pub(crate) fn lab(seed: u64, faults: Level) -> Lab {
         faults,
         timeout_probe_ms: TIMEOUT_PROBE_MS,
         timeout_idle_ms: Some(TIMEOUT_IDLE_MS),
+        stale_lock_timeout_ms: Some(STALE_LOCK_TIMEOUT_MS),
         dead_type_ms: 2 * TIMEOUT_BOOTING_MS,
         ..Settings::default()
     };
@@ -88,7 +91,7 @@ pub(crate) fn config(
             line("TimeoutAPI", "8s"),
         ],
         containers: vec![
-            line("StaleLockTimeout", "10s"),
+            line("StaleLockTimeout", &secs(STALE_LOCK_TIMEOUT_MS)),
             line("MaxDispatchAttempts", "10"),
             // The next size but one may take the place of what is not to be had.
             line("MaximumPriceFactor", "2.1"),

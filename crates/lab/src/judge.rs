@@ -25,10 +25,27 @@ pub struct Story {
     pub twice: bool,
     /// Why it cannot be expected to complete.
     pub doomed: Option<&'static str>,
-    /// The runner processes that live: instance, pid, and whether one got past its look at the state.
-    pub runners: BTreeMap<(String, u32), bool>,
-    /// Whether one of its starts was on its way for long, so that two processes may meet (invariant 1).
-    pub late_start: bool,
+    /// The runner processes that live, by instance and pid.
+    pub runners: BTreeMap<(String, u32), Seen>,
+    /// Until when a start may arrive that was on its way when the dispatcher which had sent it was killed, ms.
+    from_the_dead_until_ms: u64,
+}
+
+/// A runner process that lives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Seen {
+    /// Whether it got past its look at the state.
+    pub passed: bool,
+    /// Whether its start was on its way for long, so that it may meet another (invariant 1).
+    pub late: bool,
+}
+
+impl Story {
+    /// Whether the start of this runner process was on its way for long: nobody reckoned with it.
+    pub fn is_late(&self, instance: &str, pid: u32) -> bool {
+        let key = (instance.to_owned(), pid);
+        self.runners.get(&key).is_some_and(|seen| seen.late)
+    }
 }
 
 /// All that the judge has seen.
@@ -124,17 +141,21 @@ impl Judge {
         self.kills_announced.insert(instance.into());
     }
 
-    /// The dispatcher was killed and started again.
-    pub(crate) fn restarted(&mut self) {
+    /// The dispatcher was killed and started again. A start of a container that it had `locked` and that no runner has
+    /// taken up may be on its way, and arrive until then; it has sent none of others.
+    pub(crate) fn restarted<'a>(&mut self, locked: impl Iterator<Item = &'a str>, until_ms: u64) {
         self.restarts += 1;
-        // What the dead one sent may still arrive.
-        for story in self
-            .stories
-            .values_mut()
-            .filter(|story| story.running_ms.is_none())
-        {
-            story.late_start = true;
+        for uuid in locked {
+            let story = self.stories.entry(uuid.into()).or_default();
+            if story.runners.is_empty() {
+                story.from_the_dead_until_ms = until_ms;
+            }
         }
+    }
+
+    /// A start of this container arrives: whether a dispatcher that is dead may have sent it.
+    pub(crate) fn may_be_from_the_dead(&self, uuid: &str, ms: u64) -> bool {
+        (self.story(uuid)).is_some_and(|story| ms < story.from_the_dead_until_ms)
     }
 
     /// Whether a dispatcher has ever been killed in the midst of its work.
@@ -158,28 +179,38 @@ impl Judge {
         }
     }
 
-    /// A runner process began.
-    pub(crate) fn runner_began(&mut self, uuid: &str, instance: &str, pid: u32, late: bool) {
+    /// A runner process began. One whose start was `late` may meet another, and each may meet those on machines that
+    /// were `given_up`.
+    pub(crate) fn runner_began(
+        &mut self,
+        uuid: &str,
+        instance: &str,
+        pid: u32,
+        late: bool,
+        given_up: impl Fn(&str) -> bool,
+    ) {
         let story = self.stories.entry(uuid.into()).or_default();
-        story.late_start |= late;
-        let elsewhere = story.runners.keys().any(|(other, _)| other != instance);
-        if elsewhere && !story.late_start {
+        let mut others = story.runners.iter();
+        let counts = |other: &str, seen: &Seen| other != instance && !seen.late && !given_up(other);
+        if !late && others.any(|((other, _), seen)| counts(other, seen)) {
             story.twice = true;
         }
-        story.runners.insert((instance.into(), pid), false);
+        let seen = Seen {
+            passed: false,
+            late,
+        };
+        story.runners.insert((instance.into(), pid), seen);
     }
 
     /// A runner process found its container startable.
     pub(crate) fn runner_passed(&mut self, uuid: &str, instance: &str, pid: u32) {
         let story = self.stories.entry(uuid.into()).or_default();
-        if story
-            .runners
-            .iter()
-            .any(|((other, _), passed)| other != instance && *passed)
-        {
+        let mut others = story.runners.iter();
+        if others.any(|((other, _), seen)| other != instance && seen.passed) {
             story.twice = true;
         }
-        story.runners.insert((instance.into(), pid), true);
+        let key = (instance.to_owned(), pid);
+        story.runners.entry(key).or_default().passed = true;
     }
 
     /// A runner process is gone.
@@ -355,25 +386,58 @@ mod tests {
     #[test]
     fn runners_alive_on_two_instances_are_twice() {
         check_twice(true, |judge| {
-            judge.runner_began("c", "i-1", 1, false);
-            judge.runner_began("c", "i-2", 1, false);
+            judge.runner_began("c", "i-1", 1, false, |_| false);
+            judge.runner_began("c", "i-2", 1, false, |_| false);
         });
     }
 
     #[test]
     fn a_late_start_may_meet_another_as_long_as_one_of_them_stops_at_the_door() {
         check_twice(false, |judge| {
-            judge.runner_began("c", "i-1", 1, false);
+            judge.runner_began("c", "i-1", 1, false, |_| false);
             judge.runner_passed("c", "i-1", 1);
-            judge.runner_began("c", "i-2", 1, true);
+            judge.runner_began("c", "i-2", 1, true, |_| false);
             judge.runner_ended("c", "i-2", 1);
         });
         check_twice(true, |judge| {
-            judge.runner_began("c", "i-1", 1, false);
+            judge.runner_began("c", "i-1", 1, false, |_| false);
             judge.runner_passed("c", "i-1", 1);
-            judge.runner_began("c", "i-2", 1, true);
+            judge.runner_began("c", "i-2", 1, true, |_| false);
             judge.runner_passed("c", "i-2", 1);
         });
+    }
+
+    #[test]
+    fn a_late_start_excuses_itself_alone() {
+        check_twice(true, |judge| {
+            judge.runner_began("c", "i-1", 1, true, |_| false);
+            judge.runner_began("c", "i-2", 1, false, |_| false);
+            judge.runner_began("c", "i-3", 1, false, |_| false);
+        });
+        check_twice(true, |judge| {
+            judge.runner_began("c", "i-1", 1, true, |_| false);
+            judge.runner_ended("c", "i-1", 1);
+            judge.runner_began("c", "i-2", 1, false, |_| false);
+            judge.runner_began("c", "i-3", 1, false, |_| false);
+        });
+    }
+
+    #[test]
+    fn only_what_was_locked_and_had_no_runner_may_be_started_by_the_dead_and_not_for_ever() {
+        let mut judge = Judge::default();
+        for uuid in ["queued", "locked", "running"] {
+            judge.submitted(uuid, 0);
+        }
+        judge.runner_began("running", "i-1", 1, false, |_| false);
+        judge.restarted(["locked", "running"].into_iter(), 10_000);
+        for (uuid, ms, may_be) in [
+            ("queued", 1, false),
+            ("running", 1, false),
+            ("locked", 9_999, true),
+            ("locked", 10_000, false),
+        ] {
+            assert_eq!(judge.may_be_from_the_dead(uuid, ms), may_be, "{uuid} {ms}");
+        }
     }
 
     #[test]

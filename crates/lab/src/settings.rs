@@ -34,6 +34,9 @@ pub struct Settings {
     /// After how long the dispatcher lets an instance go that nobody needs (its `TimeoutIdle`), ms. If said, the judge
     /// sees to it.
     pub timeout_idle_ms: Option<u64>,
+    /// StaleLockTimeout of the dispatcher, ms: after a restart it may give back the locks behind which a silent machine's
+    /// runners may be. None: at any time.
+    pub stale_lock_timeout_ms: Option<u64>,
     /// How long a type's instances do not boot where the faults say so: twice the dispatcher's `TimeoutBooting`
     /// (facts I6), ms.
     pub dead_type_ms: u64,
@@ -53,6 +56,7 @@ impl Default for Settings {
             faults: Level::None,
             timeout_probe_ms: 10_000,
             timeout_idle_ms: None,
+            stale_lock_timeout_ms: None,
             dead_type_ms: 20_000,
         }
     }

@@ -203,17 +203,14 @@ pub(super) fn overloaded(
         let container = world.containers().containers().get(uuid)?;
         container.attribute("runtime_constraints")[name].as_u64()
     };
-    let late = |uuid: &str| {
-        world
-            .judge()
-            .story(uuid)
-            .is_some_and(|story| story.late_start)
+    let late = |uuid: &str, pid: u32| {
+        let story = world.judge().story(uuid);
+        story.is_some_and(|story| story.is_late(&vm.instance, pid))
     };
-    let counts = |uuid: &str| known(uuid) || !late(uuid);
     let alive = || {
         vm.runners()
             .values()
-            .filter(|it| it.alive() && counts(&it.uuid))
+            .filter(|it| it.alive() && (known(&it.uuid) || !late(&it.uuid, it.pid)))
     };
     let others = || {
         alive()

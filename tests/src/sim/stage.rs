@@ -56,7 +56,10 @@ pub(super) struct Daemon {
 impl Sim {
     /// A fresh world, and a daemon that starts in it.
     pub fn new(setup: Setup) -> Sim {
-        let world = World::new(setup.seed, setup.lab.clone());
+        let mut lab = setup.lab.clone();
+        let stale_lock_timeout = setup.brain.stale_lock_timeout.as_millis();
+        lab.stale_lock_timeout_ms = u64::try_from(stale_lock_timeout).ok();
+        let world = World::new(setup.seed, lab);
         let ground = Rc::new(Ground::new(setup.seed, world, setup.wire.clone()));
         let mut sim = Sim {
             tasks: Tasks::new(Rc::clone(&ground.clock)),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Event, Moment, Script, World};
+use super::{Event, Moment, Script, World, duties::FROM_THE_DEAD_MS};
 use crate::{
     api::ContainerState,
     faults::Fault,
@@ -129,8 +129,13 @@ impl World {
 
     /// The dispatcher was killed and started again.
     pub fn dispatcher_restarted(&mut self) {
-        self.judge.restarted();
         self.forget_duties();
+        let containers = self.api.containers().iter();
+        let locked = containers
+            .filter(|(_, container)| container.state == ContainerState::Locked)
+            .map(|(uuid, _)| uuid.as_str());
+        let until_ms = self.dispatcher_from_ms + FROM_THE_DEAD_MS;
+        self.judge.restarted(locked, until_ms);
     }
 
     /// The cluster has another SystemRootToken from now on; the former one is no good any more.

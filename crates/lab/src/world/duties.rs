@@ -14,7 +14,7 @@ use crate::{
     cloud::CloudAnswer,
     settings::InstanceType,
     time::{Now, When},
-    vm::{Execution, Exit, Phase, Reach, SECRET_FILE},
+    vm::{Execution, Exit, Phase, Reach, Runner, SECRET_FILE},
 };
 
 /// What a dispatcher has been told counts against it after so long, ms: a command may have been on its way.
@@ -22,8 +22,8 @@ const ON_ITS_WAY_MS: u64 = 5_000;
 /// A container that was locked once and is not any more may be started for so long, ms: others change it too, and lists
 /// of containers come rarely.
 const LISTED_WITHIN_MS: i128 = 30_000;
-/// For so long after a start of the dispatcher what arrives may come from the one before, ms.
-const FROM_THE_DEAD_MS: u64 = 10_000;
+/// For so long after the end of a dispatcher the starts that it had sent may arrive, ms.
+pub(super) const FROM_THE_DEAD_MS: u64 = 10_000;
 /// How much longer than the idle time an instance may stay, ms: a probe may be under way, and calls wait their turn.
 const GONE_WITHIN_MS: u64 = 10_000;
 
@@ -198,18 +198,35 @@ impl World {
         }
     }
 
-    /// A runner process begins: was that allowed (invariant 2)?
-    pub(super) fn judge_start(&mut self, instance: &str, uuid: &str, heard: Heard, now: Now) {
+    /// A runner process begins: was that allowed (invariants 1 and 2)?
+    pub(super) fn judge_start(
+        &mut self,
+        instance: &str,
+        uuid: &str,
+        pid: u32,
+        heard: Heard,
+        now: Now,
+    ) {
         self.duty(instance).needed_ms = now.ms;
-        let restarted = self.dispatcher_from_ms > 0;
-        if heard == (Heard::Here { late: true })
-            || restarted && now.ms < self.dispatcher_from_ms + FROM_THE_DEAD_MS
-        {
+        let late =
+            heard == (Heard::Here { late: true }) || self.judge.may_be_from_the_dead(uuid, now.ms);
+        // Who has waited long enough for a machine that does not say what it runs gives it up (facts S5).
+        let restarted_ms = Some(self.dispatcher_from_ms).filter(|from_ms| *from_ms > 0);
+        let wait_ms = self.settings.stale_lock_timeout_ms.unwrap_or(0);
+        let has_waited = restarted_ms.is_some_and(|from_ms| now.ms >= from_ms + wait_ms);
+        let listed = |other: &str| self.duties.get(other).is_some_and(|duty| duty.listed);
+        let given_up = |other: &str| has_waited && !listed(other);
+        self.judge.runner_began(uuid, instance, pid, late, given_up);
+        if late {
             return;
         }
+        // The one before may not be quite dead yet, and what that was told is forgotten.
+        let settled = restarted_ms.is_none_or(|from_ms| now.ms >= from_ms + FROM_THE_DEAD_MS);
         let reasons = [
             self.not_locked(uuid, now),
-            self.not_ready(instance, heard, now),
+            settled
+                .then(|| self.not_ready(instance, heard, now))
+                .flatten(),
             self.no_room(instance, uuid),
         ];
         for reason in reasons.into_iter().flatten() {
@@ -255,14 +272,14 @@ impl World {
     /// What runs there, and the new one. What arrived late is nothing that anybody reckons with.
     fn no_room(&self, instance: &str, uuid: &str) -> Option<String> {
         let vm = self.vms.get(instance)?;
-        let late = |uuid: &str| {
-            let story = self.judge.story(uuid);
-            story.is_some_and(|story| story.late_start)
+        let late = |runner: &Runner| {
+            let story = self.judge.story(&runner.uuid);
+            story.is_some_and(|story| story.is_late(instance, runner.pid))
         };
         let runs = vm.runners().values().filter(|runner| {
             matches!(runner.phase, Phase::Starting | Phase::Running)
                 && runner.uuid != uuid
-                && !late(&runner.uuid)
+                && !late(runner)
         });
         let all = runs.map(|runner| runner.uuid.as_str()).chain([uuid]);
         let needs = all.filter_map(|uuid| Some(Need::of(self.api.containers().get(uuid)?)));

@@ -38,8 +38,7 @@ impl World {
         self.advance(now);
         let fate = self.draw_fate();
         let script = self.script(uuid);
-        self.judge_start(instance, uuid, Heard::Elsewhere, now);
-        self.judge.runner_began(uuid, instance, pid, false);
+        self.judge_start(instance, uuid, pid, Heard::Elsewhere, now);
         if let Some(vm) = self.vms.get_mut(instance) {
             let runner = Runner {
                 uuid: uuid.into(),

@@ -185,8 +185,7 @@ impl World {
                         .get(instance)
                         .and_then(|vm| vm.runners.get(&uuid))
                         .is_some_and(|r| r.fate.late_ms > 0);
-                    self.judge_start(instance, &uuid, Heard::Here { late }, now);
-                    self.judge.runner_began(&uuid, instance, pid, late);
+                    self.judge_start(instance, &uuid, pid, Heard::Here { late }, now);
                     self.journal.write(|| Moment::Began {
                         instance: instance.into(),
                         uuid: uuid.clone(),

@@ -108,6 +108,87 @@ fn what_the_last_dispatcher_asked_does_not_count_for_the_next() {
 }
 
 #[test]
+fn a_restart_excuses_a_second_runner_only_where_a_start_was_on_its_way() {
+    let patch = json!({"runner": {"start_ms": 60_000}, "stale_lock_timeout_ms": 60_000});
+    let settings = || Settings::default().patched(&patch);
+    for (began_before, pass_ms, run_twice) in
+        [(false, 1000, 0), (false, 10_000, 1), (true, 1000, 1)]
+    {
+        let mut stage = Stage::new(1, settings().expect("a good patch"));
+        let machines = [stage.instance().1, stage.instance().1];
+        let uuid = stage.submit(&needing(1, json!({})));
+        stage.lock(&uuid);
+        let (before, after) = machines.split_at(usize::from(began_before));
+        for address in before {
+            stage.probe(address);
+            stage.start(address, &uuid);
+        }
+        stage.world.dispatcher_restarted();
+        stage.pass(pass_ms);
+        for address in after {
+            stage.probe(address);
+            stage.start(address, &uuid);
+        }
+        let report = stage.report();
+        assert_eq!(
+            (report.run_twice, report.breaches),
+            (run_twice, vec![]),
+            "{began_before} {pass_ms}"
+        );
+    }
+}
+
+#[test]
+fn who_has_waited_for_a_silent_machine_may_start_its_container_elsewhere() {
+    // Facts S5.
+    for (answers, pass_ms, run_twice) in [(false, 60_000, 0), (false, 59_000, 1), (true, 60_000, 1)]
+    {
+        let patch = json!({"runner": {"start_ms": 600_000}, "stale_lock_timeout_ms": 60_000});
+        let settings = Settings::default().patched(&patch);
+        let mut stage = Stage::new(1, settings.expect("a good patch"));
+        let [first, second] = [stage.instance().1, stage.instance().1];
+        let uuid = stage.submit(&needing(1, json!({})));
+        stage.lock(&uuid);
+        stage.probe(&first);
+        stage.start(&first, &uuid);
+        stage.world.dispatcher_restarted();
+        stage.pass(pass_ms);
+        if answers {
+            stage.probe(&first);
+        }
+        stage.probe(&second);
+        stage.start(&second, &uuid);
+        let report = stage.report();
+        assert_eq!(report.run_twice, run_twice, "{answers} {pass_ms}");
+    }
+}
+
+#[test]
+fn what_ran_before_a_restart_takes_its_room_after_it() {
+    for pass_ms in [1000, 20_000] {
+        let settings = Settings::default().patched(&json!({"runner": {"start_ms": 60_000}}));
+        let mut stage = Stage::new(1, settings.expect("a good patch"));
+        let (_, address) = stage.instance();
+        stage.probe(&address);
+        let first = stage.submit(&needing(5, json!({})));
+        stage.lock(&first);
+        stage.start(&address, &first);
+        // Not Running yet, but the next dispatcher is told of it.
+        stage.world.dispatcher_restarted();
+        stage.pass(pass_ms);
+        stage.probe(&address);
+        let second = stage.submit(&needing(5, json!({})));
+        stage.lock(&second);
+        stage.start(&address, &second);
+        let breaches = stage.report().breaches;
+        assert!(
+            breaches.len() == 1 && breaches[0].ends_with("it needs 10 of 8 VCPUs of a type8"),
+            "{pass_ms}: {breaches:?}"
+        );
+    }
+}
+
+#[test]
 fn a_start_on_hold_or_while_draining_is_a_breach_once_the_tag_is_old() {
     for behaviour in ["hold", "drain"] {
         check_start("it is on hold or drains", |stage, instance, _, _| {
