@@ -296,8 +296,12 @@ impl View {
         entry.paused_until = Some(until);
         self.wakes.set(id, until);
         match failure.kind {
-            // It was not done, so there is nothing to find out.
-            FailureKind::NotSent | FailureKind::Status(503) => {}
+            // It was not done, so there is nothing to find out, except what was to be found out by it.
+            FailureKind::NotSent | FailureKind::Status(503) => {
+                if what == What::Read {
+                    entry.read_wanted = Some(self.step);
+                }
+            }
             // Deleted, perhaps: the next poll proves it. A proxy in trouble says the same.
             FailureKind::Status(404) => self.pace.poke(now.time),
             FailureKind::Status(_)

@@ -2,7 +2,7 @@
 
 use expect_test::expect;
 
-use super::check_on;
+use super::{START, check_on, script::Script};
 
 const ONE_OF_EACH: &str = "
     20 poll q:Queued:5 l:Locked:5:t1 r:Running:5:t1
@@ -386,6 +386,64 @@ fn a_lock_whose_answer_was_lost_is_found_out() {
               again at Some(10.020s)
         "#]],
     );
+}
+
+#[test]
+fn a_look_that_load_prevents_is_taken_again() {
+    // The unlock took effect; until that is known, nothing must be started on the strength of the lock.
+    for prevented in ["!503", "!notsent"] {
+        let mut run = Script::new();
+        let _ = run.run(START);
+        let _ = run.run(ONE_OF_EACH);
+        let script = format!(
+            "
+            40 unlock l
+            50 unlocked l !timeout
+            1050 tick
+            1060 read l {prevented}
+            1061 show
+            3060 tick
+            3061 show
+            3070 read l Queued 5 -
+            3071 show
+            "
+        );
+        let shown = run.run(&script).replace(prevented, "PREVENTED");
+        let shown = shown.replace(prevented.trim_start_matches('!'), "PREVENTED");
+        expect![[r#"
+            40 unlock l
+              -> unlock l
+            50 unlocked l !timeout
+              .. unlock l failed: timeout
+            1050 tick
+              -> read l
+            1060 read l PREVENTED
+              .. read l failed: PREVENTED
+            1061 show
+              listed at Some(0.001s)
+              l Locked 5 [small] busy as of 0.001s
+              q Queued 5 [small] as of 0.001s
+              r Running 5 [small] as of 0.001s
+              again at Some(3.060s)
+            3060 tick
+              -> read l
+            3061 show
+              listed at Some(0.001s)
+              l Locked 5 [small] busy as of 0.001s
+              q Queued 5 [small] as of 0.001s
+              r Running 5 [small] as of 0.001s
+              again at Some(10.020s)
+            3070 read l Queued 5 -
+              .. l Locked -> Queued
+            3071 show
+              listed at Some(0.001s)
+              l Queued 5 [small] as of 3.060s
+              q Queued 5 [small] as of 0.001s
+              r Running 5 [small] as of 0.001s
+              again at Some(10.020s)
+        "#]]
+        .assert_eq(&shown);
+    }
 }
 
 #[test]
