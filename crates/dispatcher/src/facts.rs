@@ -120,7 +120,7 @@ impl Reporter {
                 );
             }
             WorkerNews::CreateDropped { reason } => {
-                log!(info, Reason = reason, "order dropped before it was sent")
+                log!(info, Reason = reason, "order dropped")
             }
             WorkerNews::Adopted {
                 idle_behavior,
@@ -266,6 +266,7 @@ impl Reporter {
     fn count(&self, about: &About, news: &WorkerNews) {
         let metrics = &self.metrics;
         match news {
+            WorkerNews::Ordered | WorkerNews::Adopted { .. } => metrics.appeared(about.worker),
             WorkerNews::CreateFailed { class, took, .. } => {
                 metrics.create_failed(about.instance_type.as_str(), reason(class), *took);
             }
@@ -287,12 +288,7 @@ impl Reporter {
                 state,
                 after_shutdown,
             } => {
-                metrics.gone(
-                    about.worker,
-                    *state,
-                    about.instance_type.as_str(),
-                    *after_shutdown,
-                );
+                metrics.gone(*state, about.instance_type.as_str(), *after_shutdown);
             }
             _ => {}
         }

@@ -55,7 +55,7 @@ catalog! {
     CONTAINERS_RUNNING = "arvados_dispatchcloud_containers_running", Gauge, [],
         "Runners on instances, those being started included";
     PROBE_AGE_MAX = "arvados_dispatchcloud_probe_age_seconds_max", Gauge, [],
-        "Time since the last good probe, of the instance where it is longest ago";
+        "Time since the last good probe, of the instance where it is longest ago; one that has had none counts from when it was created or found";
     PROBE_AGE_MEDIAN = "arvados_dispatchcloud_probe_age_seconds_median", Gauge, [],
         "Time since the last good probe, of the median instance";
     INSTANCES_TOTAL = "arvados_dispatchcloud_instances_total", Gauge, ["category", "instance_type"],

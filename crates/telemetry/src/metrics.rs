@@ -27,6 +27,7 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     gauges: Mutex<Gauges>,
+    /// The last good probe of each worker that has had one. The pool's snapshot does not change with each of these.
     probed_at: Mutex<BTreeMap<WorkerId, Time>>,
     records: AtomicU64,
     upkeeps: AtomicU64,
@@ -167,15 +168,13 @@ impl Metrics {
         self.record(|| counter!(name::BOOT_OUTCOMES, "outcome" => outcome).increment(1));
     }
 
-    /// The cloud lists an instance no more. `after`: since the first request to destroy it, if there was one.
-    pub fn gone(
-        &self,
-        worker: WorkerId,
-        state: WorkerState,
-        instance_type: &str,
-        after: Option<Duration>,
-    ) {
+    /// A worker is new in the pool. After the lock was lost and taken again its number may have been another's before.
+    pub fn appeared(&self, worker: WorkerId) {
         self.lock(&self.probed_at).remove(&worker);
+    }
+
+    /// The cloud lists an instance no more. `after`: since the first request to destroy it, if there was one.
+    pub fn gone(&self, state: WorkerState, instance_type: &str, after: Option<Duration>) {
         let instance_type = instance_type.to_owned();
         self.record(|| {
             counter!(name::DISAPPEARED, "state" => state.to_string()).increment(1);
@@ -301,12 +300,7 @@ impl Metrics {
         types: &[&str],
         now: Time,
     ) {
-        let ages = {
-            let probed_at = self.lock(&self.probed_at);
-            let mut ages: Vec<Duration> = probed_at.values().map(|at| now.since(*at)).collect();
-            ages.sort_unstable();
-            ages
-        };
+        let ages = self.probe_ages(pool, now);
         let mut gauges = self.lock(&self.gauges);
         gauges.queue(queue);
         gauges.pool(pool, types);
@@ -318,6 +312,23 @@ impl Metrics {
             gauge!(name::PROBE_AGE_MEDIAN)
                 .set(ages.get(ages.len() / 2).map_or(0.0, Duration::as_secs_f64));
         });
+    }
+
+    /// How long ago the last good probe was, of each instance that is not on its way out, in order. One that never had
+    /// one counts from when it was created or found.
+    fn probe_ages(&self, pool: &dispatch_model::PoolSnapshot, now: Time) -> Vec<Duration> {
+        let mut probed_at = self.lock(&self.probed_at);
+        probed_at.retain(|worker, _| pool.workers.contains_key(worker));
+        let monitored = (pool.workers.values())
+            .filter(|worker| worker.instance.is_some() && worker.state != WorkerState::Shutdown);
+        let mut ages: Vec<Duration> = monitored
+            .map(|worker| {
+                let probed_at = probed_at.get(&worker.id).copied();
+                now.since(probed_at.unwrap_or(worker.state_since))
+            })
+            .collect();
+        ages.sort_unstable();
+        ages
     }
 
     /// Now and then also folds observations into the summaries, so that they do not pile up where nobody scrapes.

@@ -31,8 +31,8 @@ pub(crate) struct Creates {
     waiting: VecDeque<WorkerId>,
     /// Sent, not answered. The worker may have arrived already, if a list was faster.
     sent: BTreeMap<CallId, Sent>,
-    /// Nobody knows whether the call took effect: since when.
-    unsure: BTreeMap<WorkerId, Time>,
+    /// Nobody knows whether the call took effect.
+    unsure: BTreeMap<WorkerId, Unsure>,
     /// Secrets of those that have not arrived, by which lists name them.
     pub(crate) by_secret: BTreeMap<InstanceSecret, WorkerId>,
     /// Calls that have not been answered in time, since when.
@@ -43,6 +43,14 @@ pub(crate) struct Creates {
 struct Sent {
     worker: WorkerId,
     open: OpenCall,
+}
+
+/// A creation of which nobody knows whether it took effect.
+#[derive(Clone, Copy, Debug)]
+struct Unsure {
+    asked_at: Time,
+    /// Since when nobody knows.
+    since: Time,
 }
 
 impl Creates {
@@ -258,7 +266,8 @@ impl Pool {
     pub(crate) fn listed_ticket(&mut self, id: WorkerId, listed: ListedInstance) {
         let now = self.desk.time();
         let asked_at = self.creates.call_of(id);
-        let since = asked_at.or_else(|| self.creates.unsure.get(&id).copied());
+        let unsure = self.creates.unsure.get(&id);
+        let since = asked_at.or_else(|| unsure.map(|unsure| unsure.since));
         self.arrive(id, listed, now.since(since.unwrap_or(now)));
     }
 
@@ -313,7 +322,12 @@ impl Pool {
             self.probation.unsure();
             self.holds.trial_over(&worker.instance_type.name, id);
             worker.tell(WorkerNews::CreateUnsure { message }, &mut self.desk);
-            self.creates.unsure.insert(id, now);
+            let asked_at = sent.open.asked_at;
+            let unsure = Unsure {
+                asked_at,
+                since: now,
+            };
+            self.creates.unsure.insert(id, unsure);
             let grace = self.desk.settings.timing.fresh_grace;
             self.lists.no_later_than(now + grace);
             self.with_worker(id, WorkerEvent::Tick);
@@ -354,16 +368,26 @@ impl Pool {
     pub(crate) fn settle_unsure(&mut self, asked_at: Time) {
         let grace = self.desk.settings.timing.fresh_grace;
         let unsure = self.creates.unsure.iter();
-        let over: Vec<WorkerId> = unsure
-            .filter(|(_, since)| asked_at >= **since + grace)
-            .map(|(id, _)| *id)
+        let over: Vec<(WorkerId, Unsure)> = unsure
+            .filter(|(_, unsure)| asked_at >= unsure.since + grace)
+            .map(|(id, unsure)| (*id, *unsure))
             .collect();
-        for id in over {
-            self.drop_order(id, "no list has shown its instance".to_owned());
+        let now = self.desk.time();
+        for (id, unsure) in over {
+            if let Some(worker) = self.workers.get(&id) {
+                let news = WorkerNews::CreateFailed {
+                    class: CloudErrorClass::OutcomeUnknown,
+                    message: "no list has shown its instance".to_owned(),
+                    took: now.since(unsure.asked_at),
+                };
+                worker.tell(news, &mut self.desk);
+            }
+            self.forget_order(id);
         }
-        if let Some(since) = self.creates.unsure.values().min() {
+        let first = self.creates.unsure.values().map(|unsure| unsure.since);
+        if let Some(since) = first.min() {
             self.lists
-                .no_later_than((*since + grace).max(self.desk.time() + grace / 4));
+                .no_later_than((since + grace).max(now + grace / 4));
         }
     }
 

@@ -52,15 +52,15 @@ pub enum WorkerNews {
         class: CloudErrorClass,
         /// What the cloud said.
         message: String,
-        /// From the call to its answer: time spent for nothing.
+        /// From the call to its answer, or to the list that settled it: time spent for nothing.
         took: Duration,
     },
-    /// Nobody knows whether the creation took effect; lists will tell.
+    /// Nobody knows whether the creation took effect; lists will tell: `Created` follows, or `CreateFailed`.
     CreateUnsure {
         /// Why nobody knows.
         message: String,
     },
-    /// The creation was dropped before it was sent.
+    /// The order was dropped: before it was sent, or since its instance is known as another worker's.
     CreateDropped {
         /// Why.
         reason: String,

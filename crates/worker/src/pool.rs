@@ -157,18 +157,6 @@ impl Pool {
         self.deaths.get(container).map(String::as_str)
     }
 
-    /// How long ago the last good probe was, of each worker that has an instance which is not on its way out (for the
-    /// metrics `probe_age_seconds_*`). Looks at every worker: not for each event.
-    pub fn probe_ages(&self, now: Time) -> Vec<std::time::Duration> {
-        let monitored = self
-            .workers
-            .values()
-            .filter(|worker| worker.instance.is_some() && worker.state != WorkerState::Shutdown);
-        monitored
-            .map(|worker| now.since(worker.probing.last_good))
-            .collect()
-    }
-
     fn route(&mut self, event: Event) {
         match event {
             Event::Create {

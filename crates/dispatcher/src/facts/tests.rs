@@ -141,6 +141,30 @@ fn an_instance_counts_as_created_only_when_the_cloud_has_accepted_it() {
 }
 
 #[test]
+fn a_creation_that_no_list_has_shown_counts_as_failed_with_all_its_time() {
+    let news = [
+        WorkerNews::CreateUnsure {
+            message: "no answer".to_owned(),
+        },
+        WorkerNews::CreateFailed {
+            class: CloudErrorClass::OutcomeUnknown,
+            message: "no list has shown its instance".to_owned(),
+            took: Duration::from_secs(620),
+        },
+    ];
+    let (lines, metrics) = reported(None, &news);
+    assert_eq!(
+        lines.last().map(|line| line.message.as_str()),
+        Some("instance could not be created")
+    );
+    let labels = "{instance_type=\"small\",reason=\"unknown_outcome\"}";
+    for (name, value) in [("create_failed", 1), ("create_failed_seconds", 620)] {
+        let line = format!("arvados_dispatchcloud_instances_{name}{labels} {value}\n");
+        assert!(metrics.contains(&line), "{line} is missing in\n{metrics}");
+    }
+}
+
+#[test]
 fn lines_about_an_instance_name_it_by_the_clouds_id() {
     let news = [
         WorkerNews::Created { took: took() },

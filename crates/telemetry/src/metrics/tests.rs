@@ -250,23 +250,58 @@ fn whoever_waits_for_a_limit_shows_although_a_cheaper_instance_could_be_created(
     }
 }
 
-#[test]
-fn probe_ages_are_those_of_instances_that_are_still_there() {
-    let metrics = Metrics::new();
-    for (id, at) in [(1, 10), (2, 20), (3, 30)] {
-        metrics.run_probe(WorkerId(id), true, Duration::ZERO, Time::from_secs(at));
-    }
-    metrics.run_probe(WorkerId(3), false, Duration::ZERO, Time::from_secs(90));
-    metrics.gone(
-        WorkerId(1),
-        WorkerState::Running,
-        "small",
-        Some(Duration::from_secs(4)),
-    );
-    metrics.snapshots(&queue(&[]), &pool(&[]), &[], Time::from_secs(100));
+/// What is told of the ages of probes at 100 s: the longest and the median.
+#[track_caller]
+fn check_probe_ages(metrics: &Metrics, workers: &[Arc<WorkerView>], expected: (f64, f64)) {
+    metrics.snapshots(&queue(&[]), &pool(workers), &[], Time::from_secs(100));
     let text = metrics.render();
-    assert_eq!(value(&text, &["probe_age_seconds_max"]), 80.0);
-    assert_eq!(value(&text, &["probe_age_seconds_median"]), 80.0);
+    let age = |which: &str| value(&text, &[format!("probe_age_seconds_{which}").as_str()]);
+    assert_eq!((age("max"), age("median")), expected);
+}
+
+#[test]
+fn probe_ages_are_those_of_the_instances_that_should_answer() {
+    let probed = |metrics: &Metrics, id, ok, at| {
+        metrics.run_probe(WorkerId(id), ok, Duration::ZERO, Time::from_secs(at));
+    };
+    let idle = |id| worker(id, WorkerState::Idle, IdleBehavior::Run, &[]);
+    let metrics = Metrics::new();
+    check_probe_ages(&metrics, &[], (0.0, 0.0));
+    for (id, at) in [(1, 10), (2, 60), (3, 70)] {
+        probed(&metrics, id, true, at);
+    }
+    probed(&metrics, 2, false, 90);
+    let going = worker(1, WorkerState::Shutdown, IdleBehavior::Run, &[]);
+    check_probe_ages(&metrics, &[going, idle(2), idle(3)], (40.0, 40.0));
+    // One that was found at 20 s and has never answered; an order that is no instance yet.
+    let view = |id, state, change: &dyn Fn(&mut WorkerView)| {
+        let mut view = worker(id, state, IdleBehavior::Run, &[]);
+        change(Arc::make_mut(&mut view));
+        view
+    };
+    let found = view(4, WorkerState::Unknown, &|view| {
+        view.state_since = Time::from_secs(20);
+    });
+    let ordered = view(5, WorkerState::Booting, &|view| view.instance = None);
+    check_probe_ages(&metrics, &[idle(2), idle(3), found, ordered], (80.0, 40.0));
+    // The next holder of the lock knows other workers, some by the same numbers.
+    metrics.appeared(WorkerId(2));
+    let again = view(2, WorkerState::Unknown, &|view| {
+        view.state_since = Time::from_secs(95);
+    });
+    check_probe_ages(&metrics, &[again], (5.0, 5.0));
+    let another = view(3, WorkerState::Unknown, &|view| {
+        view.state_since = Time::from_secs(97);
+    });
+    check_probe_ages(&metrics, &[another], (3.0, 3.0));
+}
+
+#[test]
+fn an_instance_that_is_gone_is_counted_as_what_it_was() {
+    let metrics = Metrics::new();
+    let after = Some(Duration::from_secs(4));
+    metrics.gone(WorkerState::Running, "small", after);
+    let text = metrics.render();
     assert_eq!(
         value(&text, &["instances_disappeared", "state=\"running\""]),
         1.0

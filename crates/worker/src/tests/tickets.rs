@@ -82,7 +82,7 @@ fn a_creation_of_unknown_outcome_stays_open_until_lists_decide() {
                 c1 on w1: Alive
                 limit Some(8)
             21.000s answer
-                w2 creation dropped: no list has shown its instance
+                w2 creation failed: no list has shown its instance (OutcomeUnknown, 21s)
             46.000s show
                 w1 i-1 small running run takes-work known
                 c1 on w1: Alive
@@ -126,7 +126,7 @@ fn an_unanswered_creation_is_unsure_by_the_clock_and_its_late_answer_is_adopted(
             60.000s listed
               > list
             61.000s listed
-                w1 creation dropped: no list has shown its instance
+                w1 creation failed: no list has shown its instance (OutcomeUnknown, 61s)
             64.000s tick
               > list
             80.000s listed
