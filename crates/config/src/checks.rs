@@ -196,22 +196,19 @@ pub(crate) fn unknown_driver(reader: &mut Reader<'_>, known: &[&str]) {
     );
 }
 
-/// A port, which Arvados writes as a text.
+/// A port, which Arvados writes as a text: a number or a name.
 pub(crate) fn port(reader: &mut Reader<'_>, key: &str) -> u16 {
     let text = reader.text(key);
-    match text.parse::<u16>() {
-        Ok(port) if port > 0 => port,
-        _ => {
-            let value = Some(mask::quoted(text));
-            reader.report.error(
-                &KeyPath::dotted(key),
-                value,
-                "is not a port",
-                "write a number from 1 to 65535",
-            );
-            22
-        }
-    }
+    let services = || std::fs::read_to_string("/etc/services").unwrap_or_default();
+    dispatch_model::tcp_port(text, services).unwrap_or_else(|| {
+        reader.report.error(
+            &KeyPath::dotted(key),
+            Some(mask::quoted(text)),
+            "is not a port",
+            "write a number from 1 to 65535, \"ssh\", or a TCP service of /etc/services",
+        );
+        22
+    })
 }
 
 /// `DeployRunnerDirectory`.

@@ -9,6 +9,7 @@ mod gpu;
 mod id;
 mod instance_type;
 mod pool;
+mod port;
 mod price;
 mod queue;
 mod resources;
@@ -25,6 +26,7 @@ pub use pool::{
     Hold, HoldCause, IdleBehavior, PoolSnapshot, RunnerReport, RunnerState, RunnerView,
     WorkerState, WorkerView,
 };
+pub use port::tcp_port;
 pub use price::PricePoint;
 pub use queue::{QueueEntry, QueueSnapshot, Sizing};
 pub use resources::Resources;

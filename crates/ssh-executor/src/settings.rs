@@ -85,16 +85,8 @@ impl Settings {
 
 /// A port by number or by name, as `Containers.CloudVMs.SSHPort` has it: "22", "ssh", or a name in /etc/services.
 pub fn port(text: &str) -> Result<u16, PortError> {
-    let text = text.trim();
-    match text.parse() {
-        Ok(0) => Err(PortError(text.to_owned())),
-        Ok(number) => Ok(number),
-        Err(_) if text == "ssh" => Ok(22),
-        Err(_) => fs::read_to_string("/etc/services")
-            .ok()
-            .and_then(|services| tcp_service(&services, text))
-            .ok_or_else(|| PortError(text.to_owned())),
-    }
+    let services = || fs::read_to_string("/etc/services").unwrap_or_default();
+    dispatch_model::tcp_port(text, services).ok_or_else(|| PortError(text.trim().to_owned()))
 }
 
 /// Neither a port number nor the name of a service.
@@ -103,15 +95,6 @@ pub fn port(text: &str) -> Result<u16, PortError> {
     "\"{0}\" is no port: write a number from 1 to 65535, \"ssh\", or a TCP service of /etc/services"
 )]
 pub struct PortError(String);
-
-fn tcp_service(services: &str, name: &str) -> Option<u16> {
-    services.lines().find_map(|line| {
-        let mut words = line.split('#').next()?.split_whitespace();
-        let first = words.next()?;
-        let port = words.next()?.strip_suffix("/tcp")?.parse().ok()?;
-        (first == name || words.any(|alias| alias == name)).then_some(port)
-    })
-}
 
 #[cfg(test)]
 mod tests {
@@ -129,15 +112,5 @@ mod tests {
                 "{error}"
             );
         }
-    }
-
-    #[test]
-    fn services_are_found_by_name_and_alias() {
-        let services =
-            "# list\ndomain 53/udp\nssh\t22/tcp # login\nsubmission 587/tcp mail smtps\n";
-        assert_eq!(tcp_service(services, "ssh"), Some(22));
-        assert_eq!(tcp_service(services, "smtps"), Some(587));
-        assert_eq!(tcp_service(services, "domain"), None);
-        assert_eq!(tcp_service(services, "login"), None);
     }
 }

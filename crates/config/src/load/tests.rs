@@ -175,6 +175,14 @@ fn what_is_not_positive_falls_back_to_the_default() {
 }
 
 #[test]
+fn the_port_of_ssh_is_a_number_or_a_name() {
+    for (written, port) in [("ssh", 22), ("\"2222\"", 2222), ("2222", 2222)] {
+        let text = with_cloud_vms(&format!("SSHPort: {written}\n"));
+        assert_eq!(read(&text).unwrap().config.cloud_vms.ssh_port, port);
+    }
+}
+
+#[test]
 fn numbers_are_taken_for_texts_as_they_were_written() {
     let text = with_cloud_vms(
         "SSHPort: 2222\nResourceTags: {CostCenter: 0042, Version: 1.10, On: true, Gone: ~}\n",

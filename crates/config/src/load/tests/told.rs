@@ -7,7 +7,7 @@ fn every_mistake_is_told_in_one_run_with_its_place_and_remedy() {
     check_told(
         "Clusters:\n  zzzzz:\n    ManagementToken: \"bad token\"\n    Containers:\n      DispatchPrivateKey: file:///nonexistent/key\n      \
          ReserveExtraRAM: 550MIB\n      MaximumPriceFactor: -1\n      RuntimeEngine: podman\n      CloudVMs:\n        \
-         PollInterval: 10\n        TimeoutIdle: 1d\n        MaxInstances: -3\n        MaxInstances: 4\n        SSHPort: ssh\n        \
+         PollInterval: 10\n        TimeoutIdle: 1d\n        MaxInstances: -3\n        MaxInstances: 4\n        SSHPort: sssh\n        \
          Driver: ec3\n        DeployPublicKey: \"true\"\n        ResourceTags: [a]\n    InstanceTypes:\n      a: {RAM: 1GiB, Price: 1}\n      \
          b: {VCPUs: 1, RAM: 0, Price: 1}\n      B: {VCPUs: x, RAM: 4 gigs, Price: 1}\n    SystemLogs: {LogLevel: inof, Format: xml}\n    \
          Services: {Controller: {ExternalURL: \"https:///x\"}, DispatchCloud: {InternalURLs: {\"127.0.0.1:9006\": {}}}}\n",
@@ -21,7 +21,7 @@ fn every_mistake_is_told_in_one_run_with_its_place_and_remedy() {
             config.yml:11: error: Clusters.zzzzz.Containers.CloudVMs.TimeoutIdle = "1d": has the unknown unit "d"; write numbers with the units h, m, s or ms, as in 1h30m or 10s
             config.yml:12: error: Clusters.zzzzz.Containers.CloudVMs.MaxInstances: is there twice, in line 12 and in line 13; keep one of the two
             config.yml:12: error: Clusters.zzzzz.Containers.CloudVMs.MaxInstances = -3: is negative; write 0 or a positive number
-            config.yml:14: error: Clusters.zzzzz.Containers.CloudVMs.SSHPort = "ssh": is not a port; write a number from 1 to 65535
+            config.yml:14: error: Clusters.zzzzz.Containers.CloudVMs.SSHPort = "sssh": is not a port; write a number from 1 to 65535, "ssh", or a TCP service of /etc/services
             config.yml:15: error: Clusters.zzzzz.Containers.CloudVMs.Driver = "ec3": has no meaning here; did you mean ec2? write one of ec2, azure, loopback
             config.yml:16: error: Clusters.zzzzz.Containers.CloudVMs.DeployPublicKey = "true": is a text where true or false is needed; write true or false, without quotes
             config.yml:17: error: Clusters.zzzzz.Containers.CloudVMs.ResourceTags = [a list of 1]: is a list where a section is needed; write the keys below it, indented
