@@ -96,7 +96,8 @@ pub(crate) fn may_shut_down(pool: &PoolSnapshot, worker: WorkerId) -> Result<(),
 fn spare(queue: &QueueSnapshot, view: &WorkerView) -> Option<Resources> {
     let mut spare = view.instance_type.resources();
     for id in &view.containers {
-        let needs = queue.entries.get(id)?.sizing.needs;
+        let entry = (queue.entries.get(id)).filter(|entry| entry.needs_known)?;
+        let needs = entry.sizing.needs;
         spare.vcpus = spare.vcpus.saturating_sub(needs.vcpus);
         spare.ram_bytes = spare.ram_bytes.saturating_sub(needs.ram_bytes);
         spare.scratch_bytes = spare.scratch_bytes.saturating_sub(needs.scratch_bytes);
