@@ -13,6 +13,7 @@ use crate::{
     http::{self, Handler},
     keys,
     overheard::{Heard, HeardRequest},
+    ports::free_port,
     sshd::{self, Site},
     tls,
 };
@@ -70,12 +71,8 @@ impl Lab {
         }
         let loopback = || TcpListener::bind("127.0.0.1:0");
         if self.settings.vm.port == 0 {
-            // Machines have addresses of their own, so a port that is free here is free there.
-            self.settings.vm.port = loopback()
-                .await
-                .context("find a free port")?
-                .local_addr()?
-                .port();
+            // Nobody else's: the machines of two labs have the same addresses.
+            self.settings.vm.port = free_port().context("find a free port")?;
         }
         let key = keys::dispatcher_key()?;
         let private_key = keys::private_text(&key)?;

@@ -2,12 +2,12 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
-use dispatch_lab_net::world::settings::InstanceType;
+use dispatch_lab_net::{free_port, world::settings::InstanceType};
 
 use crate::support::{Rig, container, eventually, policy};
 
@@ -21,13 +21,10 @@ struct Moto {
 
 impl Moto {
     async fn start() -> Moto {
-        let address = {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-            listener.local_addr().expect("an address")
-        };
+        let port = free_port().expect("a port");
         let process = Command::new(python())
             .args(["-m", "moto.server", "-H", "127.0.0.1", "-p"])
-            .arg(address.port().to_string())
+            .arg(port.to_string())
             .env("MOTO_ENABLE_AMI_VALIDATION", "true")
             .env("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "true")
             .env("MOTO_ENABLE_KEYPAIR_VALIDATION", "true")
@@ -37,7 +34,7 @@ impl Moto {
             .expect("moto: run cargo xtask setup");
         let moto = Moto {
             process,
-            address: address.to_string(),
+            address: format!("127.0.0.1:{port}"),
         };
         eventually("moto answers (if not: cargo xtask setup)", || {
             TcpStream::connect(&moto.address).is_ok()

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -16,6 +16,7 @@ use std::{
 use async_trait::async_trait;
 use dispatch_cloud::{CloudError, CreateOrder, Instance, InstanceSet, Tags};
 use dispatch_cloud_conformance::{Fault, Hooks};
+use dispatch_lab_net::free_port;
 use dispatch_model::{InstanceId, InstanceSecret};
 use serde_json::{Value, json};
 
@@ -41,10 +42,7 @@ pub(super) struct Moto {
 
 impl Moto {
     async fn start() -> Moto {
-        let port = {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-            listener.local_addr().expect("an address").port()
-        };
+        let port = free_port().expect("a port");
         let process = Command::new(python())
             .args([
                 "-m",
